@@ -1,0 +1,46 @@
+/* io.h - every system call that changes a disk goes through here, so that tests can make any of them fail: a table of
+ * faults (which call, which path, the how-manieth, what errno or short count) instead of luck.
+ * All functions retry EINTR, set O_CLOEXEC and report the path. Any thread. */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+#include <sys/types.h>
+
+/* flags as open(2); `mode` for O_CREAT. `what` is the name used in errors. */
+MUST_USE bool io_openat(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd, struct err *e);
+/* All of it, at the file position or at `off`. */
+MUST_USE bool io_write_all(int fd, sv bytes, const char *what, struct err *e);
+MUST_USE bool io_pwrite_all(int fd, sv bytes, uint64_t off, const char *what, struct err *e);
+/* Exactly n bytes, ERR_CORRUPT "ends early" when the file is shorter. */
+MUST_USE bool io_pread_all(int fd, void *to, size_t n, uint64_t off, const char *what, struct err *e);
+MUST_USE bool io_datasync(int fd, const char *what, struct err *e);
+MUST_USE bool io_sync_dir(int dirfd, const char *what, struct err *e);
+MUST_USE bool io_allocate(int fd, uint64_t size, const char *what, struct err *e); /* fallocate; ok when unsupported */
+MUST_USE bool io_truncate(int fd, uint64_t size, const char *what, struct err *e);
+MUST_USE bool io_renameat(int dirfd, const char *from, const char *to, struct err *e);
+MUST_USE bool io_unlinkat(int dirfd, const char *name, struct err *e); /* a missing file is fine */
+MUST_USE bool io_mkdir_all(const char *path, struct err *e);           /* like mkdir -p, mode 0750 */
+MUST_USE bool io_open_dir(const char *path, int *ret_fd, struct err *e);
+/* Takes an exclusive lock file (flock on dir/LOCK); ERR_UNAVAILABLE names the directory when another process has it. */
+MUST_USE bool io_lock_dir(int dirfd, const char *dir, int *ret_fd, struct err *e);
+/* temp file → datasync → rename → sync directory: afterwards `name` holds these bytes, or the old ones. */
+MUST_USE bool io_replace_file(int dirfd, const char *name, sv bytes, struct err *e);
+MUST_USE bool io_read_file(int dirfd, const char *name, struct buf *ret, struct err *e); /* capped by ret->max */
+void io_close(int fd); /* -1 is fine */
+static inline UNUSED void io_close_scoped(int *fd)
+{
+    io_close(*fd);
+}
+
+/* Faults, for tests. A rule fires on calls of `op` whose path or name contains `match` (NULL: any), after `skip` such
+ * calls, `times` times (0: for ever). sys: errno to fail with; for writes `short_by` > 0 first writes that much less. */
+enum io_op { IO_OPEN, IO_WRITE, IO_SYNC, IO_SYNC_DIR, IO_ALLOCATE, IO_TRUNCATE, IO_RENAME, IO_UNLINK, IO_OP_COUNT };
+struct io_fault {
+    enum io_op op;
+    const char *match;
+    uint32_t skip, times;
+    int sys;
+    size_t short_by;
+};
+void io_faults_set(const struct io_fault *faults, size_t n); /* copies; NULL, 0 clears */
+uint64_t io_op_count(enum io_op op);                         /* calls so far: lets a test fail "each write in turn" */

@@ -1,0 +1,44 @@
+/* client.h - outgoing HTTP/1.1, HTTP/2 and gRPC (libcurl multi on our loop): keep-alive, TLS, proxies from the environment,
+ * caps on what a peer may send back. */
+#pragma once
+#include "base/metrics.h"
+#include "net/http.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+struct http_client;
+
+struct http_client_config {
+    const char *name;
+    const char *user_agent;      /* NULL: weir/<version> */
+    struct tls_client_config tls;
+    uint32_t max_connections;    /* per host; 0: 16 */
+    uint64_t max_response_bytes; /* 0: 4 MiB */
+    int64_t connect_timeout_ms;  /* 0: 5 s */
+    bool http2_prior_knowledge;  /* gRPC in plain text */
+};
+MUST_USE bool http_client_open(const struct http_client_config *cfg, struct loop *l, struct http_client **ret,
+                               struct err *e);
+/* Requests under way fail with ERR_CANCELLED first. NULL is fine. Not from the loop itself. */
+void http_client_close(struct http_client *c);
+
+struct client_request { /* copied, except body: it must live until done is called */
+    const char *method, *url;
+    const struct http_header *headers; /* beyond those we set */
+    size_t n_headers;
+    sv body;
+    int64_t timeout_ms; /* whole exchange; 0: 30 s */
+};
+struct client_response { /* views are valid during the call of done */
+    int status; /* 0: no answer, see err */
+    struct http_header *headers;
+    size_t n_headers;
+    struct http_header *trailers;
+    size_t n_trailers;
+    sv body;
+    struct err err; /* ERR_TIMEOUT, ERR_UNAVAILABLE (connect, reset), ERR_LIMIT (response too large) */
+};
+typedef void client_done_fn(void *ctx, const struct client_response *r); /* on the loop, exactly once */
+/* Any thread. */
+void http_client_send(struct http_client *c, const struct client_request *req, client_done_fn *done, void *ctx);
+sv client_header(const struct client_response *r, sv lower_case_name); /* headers, then trailers */

@@ -1,0 +1,31 @@
+/* grpc.h - gRPC unary calls over net/server.h (otel.md §2.5): framing, gzip, deadlines, and the right status and trailers on
+ * every error. The codec part (grpc_frame, grpc_unframe, percent-encoding) knows no socket and is shared with clients. */
+#pragma once
+#include "base/compress.h"
+#include "net/http.h"
+
+/* Codec. 5-byte prefix: flag (1: compressed), length big-endian. */
+void grpc_frame(struct buf *out, bool compressed, sv message);
+/* Exactly one message in `body`. ERR_LIMIT past max (measured on the prefix, before reading on). */
+MUST_USE bool grpc_unframe(sv body, uint64_t max, bool *ret_compressed, sv *ret, struct err *e);
+void grpc_put_message(struct buf *out, sv text);          /* grpc-message percent-encoding */
+void grpc_get_message(sv value, struct buf *out);
+bool grpc_parse_timeout(sv value, int64_t *ret_ns);       /* "5S", "200m": <at most 8 digits><HMSmun> */
+
+struct grpc_call; /* belongs to the method until grpc_reply() */
+struct grpc_method {
+    const char *path; /* "/package.Service/Method" */
+    void (*fn)(void *ctx, struct grpc_call *c); /* on the connection's loop */
+};
+struct grpc_config {
+    uint64_t max_recv_bytes; /* after decompression; 0: 4 MiB. RESOURCE_EXHAUSTED "grpc: received message larger than max …" */
+};
+/* The http handler body: serves `methods` (ends with {0}); others get UNIMPLEMENTED. Non-gRPC content types: HTTP 415. */
+void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods, void *ctx, struct http_exchange *x);
+
+sv grpc_message(const struct grpc_call *c); /* decompressed request message */
+const struct http_request *grpc_request(const struct grpc_call *c);
+int64_t grpc_deadline_mono_ns(const struct grpc_call *c); /* 0: none; when it passes the caller gets DEADLINE_EXCEEDED */
+/* Answers. status 0: `body` is the response message. Otherwise `message` explains; retry_after_ms >= 0 adds RetryInfo in
+ * grpc-status-details-bin and google.rpc.retryinfo-bin (Python's SDK reads only the latter). Any thread; ends the call. */
+void grpc_reply(struct grpc_call *c, int status, sv message, struct buf *body, int64_t retry_after_ms);

@@ -1,0 +1,17 @@
+/* json.h - OTLP/JSON to OTLP bytes and back (otel.md §1.3). What is not representable is an error, never dropped. */
+#pragma once
+#include "otlp/walk.h"
+#include "base/buf.h"
+
+/* ExportLogsServiceRequest. Accepts lowerCamelCase and snake_case keys, numbers as strings, enum names; ignores unknown
+ * keys; ids are hex. Errors name the path: "resourceLogs[0].scopeLogs[0].logRecords[2].traceId: not 32 hex digits". */
+MUST_USE bool otlp_from_json(sv json, const struct otlp_limits *limits, struct buf *out, struct err *e);
+void otlp_to_json(sv request, struct buf *out); /* compact, one line; zero scalars left out */
+/* ExportLogsServiceResponse and google.rpc.Status as JSON. */
+void otlp_response_json(struct buf *out, uint64_t rejected, sv message);
+void otlp_status_json(struct buf *out, int grpc_code, sv message, int64_t retry_after_ms);
+/* The peer's ExportLogsServiceResponse (protobuf or JSON); ERR_PARSE when it is neither. */
+MUST_USE bool otlp_read_response(sv body, bool json, uint64_t *ret_rejected, struct buf *ret_message, struct err *e);
+/* google.rpc.Status of an error answer: message, and RetryInfo's delay (-1 when absent). */
+MUST_USE bool otlp_read_status(sv body, bool json, int *ret_code, struct buf *ret_message, int64_t *ret_retry_ms,
+                               struct err *e);

@@ -1,0 +1,81 @@
+/* spool.h - a queue of opaque byte frames that survives a crash. One implementation, three users: the SDK's spill-over,
+ * the collector's sending queue, the store's WAL.
+ * A spool is a directory of numbered segments: append to the highest, consume from the lowest.
+ * (1) A frame counts only if its CRC matches; a bad frame ends its segment's readable part at the last segment (torn
+ *     tail), and is skipped and counted in an older one.
+ * (2) An append is acknowledged only after fdatasync (with SPOOL_SYNC_ALWAYS): what we acknowledge is on disk.
+ * (3) Frames have consecutive 64-bit sequence numbers, never reused, also across restarts.
+ * (4) A failed write or sync is final for its segment: it is cut back to the last good frame when possible, and sealed;
+ *     the next append starts a new one. Appends fail until that works, and nothing is acknowledged meanwhile.
+ * Byte layout: docs/formats.md. Not here: what a frame means, retry policy. */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+
+struct spool;
+
+enum spool_sync { SPOOL_SYNC_ALWAYS, SPOOL_SYNC_INTERVAL, SPOOL_SYNC_OFF };
+enum spool_full { SPOOL_REFUSE /* ERR_FULL */, SPOOL_DROP_OLDEST /* whole segments, counted */ };
+
+struct spool_config {
+    const char *dir;         /* made when missing; locked while open */
+    uint64_t segment_bytes;  /* 0: 64 MiB */
+    uint64_t max_bytes;      /* of all segments; 0: no cap */
+    uint64_t max_frame_bytes; /* 0: 128 MiB */
+    enum spool_full when_full;
+    enum spool_sync sync;
+    int64_t interval_ns;     /* for SPOOL_SYNC_INTERVAL */
+    bool own_thread;         /* true: a committer thread does group commit; false (SDK): the appender syncs itself */
+};
+
+/* What opening found; for logs and metrics. */
+struct spool_recovery {
+    uint64_t frames, bytes;   /* readable, not yet consumed */
+    uint64_t torn_bytes;      /* cut from the last segment's tail */
+    uint64_t bad_frames, bad_bytes; /* skipped in older segments (damage) */
+};
+
+/* ERR_UNAVAILABLE: another process has it. Damage is no failure: it is in *ret_recovery (may be NULL). */
+MUST_USE bool spool_open(const struct spool_config *cfg, struct spool **ret, struct spool_recovery *ret_recovery,
+                         struct err *e);
+/* Commits what was appended, stores the cursor, releases the lock. NULL is fine. */
+void spool_close(struct spool *sp);
+
+/* Appends and waits until it is safe. Any thread; concurrent callers share one sync. Nothing is queued on failure:
+ * ERR_FULL (cap reached or disk full), ERR_IO, ERR_LIMIT (frame above max_frame_bytes), ERR_CLOSED. */
+MUST_USE bool spool_append(struct spool *sp, sv frame, uint64_t *ret_seq, struct err *e);
+
+/* The same without waiting (needs own_thread): `done` is called once, on the committer thread, in sequence order, after
+ * the sync or the failure. `parts` are joined into one frame (a header and a body, say); they are copied before return.
+ * False: refused at once (queue of 64 MiB uncommitted bytes or cap reached, closed); then `done` is not called. */
+typedef void spool_done_fn(void *ctx, uint64_t seq, const struct err *e /* NULL: safe */);
+MUST_USE bool spool_append_async(struct spool *sp, const sv *parts, size_t n_parts, spool_done_fn *done, void *ctx,
+                                 struct err *e);
+
+/* Reading: a reader walks forward from a sequence and sees only safe frames. Readers are independent of each other and of
+ * the writer; each belongs to one thread at a time. A frame trimmed away under a reader is passed over. */
+struct spool_reader;
+MUST_USE bool spool_reader_open(struct spool *sp, uint64_t from_seq, struct spool_reader **ret, struct err *e);
+void spool_reader_close(struct spool_reader *rd);
+/* 1: got a frame (valid until the next call); 0: nothing more yet; -1: error. */
+int spool_read(struct spool_reader *rd, sv *ret_frame, uint64_t *ret_seq, struct err *e);
+/* Called on the committer (or appending) thread whenever frames became readable; must be cheap. One per spool. */
+void spool_on_readable(struct spool *sp, void (*fn)(void *ctx), void *ctx);
+
+/* The consumer's cursor: everything below `seq` is done with; whole segments below it are deleted. Durable at the next
+ * append, trim or close: after a crash a little may be delivered again, never less. */
+MUST_USE bool spool_consume(struct spool *sp, uint64_t below_seq, struct err *e);
+uint64_t spool_first_seq(struct spool *sp); /* the cursor: first frame not consumed */
+uint64_t spool_next_seq(struct spool *sp);  /* the number the next append gets */
+
+struct spool_stats {
+    uint64_t frames, bytes, segments;         /* waiting, on disk */
+    uint64_t appended, dropped_frames, dropped_bytes, syncs, failures;
+};
+void spool_stats(struct spool *sp, struct spool_stats *ret);
+
+/* Reads a segment file without opening the spool, for `weir inspect` and fuzzing: calls `frame` for each good frame and
+ * `bad` for each damaged stretch. Returns false only when the file cannot be read at all. */
+MUST_USE bool spool_scan_segment(sv bytes, void (*frame)(void *ctx, uint64_t seq, sv frame),
+                                 void (*bad)(void *ctx, size_t offset, size_t n, const char *why), void *ctx,
+                                 struct err *e);

@@ -1,0 +1,63 @@
+/* store.h - the log store: push in, scan out. Write-ahead log in front, in-memory head, immutable parts behind; design in
+ * docs/store.md, bytes in docs/formats.md.
+ * (1) push answers PUSH_SENT only after the request is in the WAL and synced (durability `always`), and its rows are
+ *     visible to every scan opened later.
+ * (2) Nothing stored is lost by a crash at any instruction; a damaged file is set aside, counted, and the rest serves.
+ * Any thread may call anything, except open and close. */
+#pragma once
+#include "base/metrics.h"
+#include "base/option.h"
+#include "otlp/batch.h"
+#include "store/labels.h"
+
+struct store;
+
+struct store_config { /* filled from store_options */
+    char *data_dir;
+    char *durability;         /* always | interval=100ms | off */
+    bool level_label;         /* index label `level` = severity text (OTLP) */
+    bool discover_service_name, discover_log_levels;
+    uint64_t head_max_bytes;  /* raw bytes in the head that trigger a flush to a part */
+    int64_t head_max_age;
+    uint64_t wal_max_bytes;
+    uint64_t memory_max_bytes; /* push-back (503) above this */
+    /* limits, Loki's names and texts */
+    uint64_t max_line_size, max_label_name_length, max_label_value_length, max_label_names_per_series;
+    uint64_t max_structured_metadata_size, max_structured_metadata_entries_count, max_streams_per_user;
+    int64_t reject_old_samples_max_age, creation_grace_period; /* 0: no check */
+};
+extern const struct option store_options[];
+
+MUST_USE bool store_open(const struct store_config *cfg, struct metrics *metrics, struct store **ret, struct err *e);
+void store_close(struct store *st); /* NULL is fine; what is in the head stays safe in the WAL */
+bool store_ready(struct store *st, struct err *why_not);
+
+/* An OTLP request (loki.md §1). Takes its own reference. `done` as in otlp/batch.h: PUSH_SENT with n_rejected > 0 when
+ * some records broke a limit (err says which, grouped as in loki.md §3.1); PUSH_REJECTED when all did; PUSH_RETRY when the
+ * disk is full or memory short. err.code ERR_LIMIT marks what Loki answers with 429, ERR_NOT_FOUND "no records" (422). */
+void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx);
+/* A Loki push: `request` is an uncompressed logproto.PushRequest (copied). Labels that do not parse reject it whole. */
+void store_push_loki(struct store *st, sv tenant, sv request, int64_t arrived_wall_ns, push_done_fn *done, void *ctx);
+/* The OTLP sink face of store_push, for the collector inside `weir up`. */
+struct log_sink store_sink(struct store *st);
+
+/* Streams of a tenant that match and have entries in start <= ts < end (block granularity: may return a little more).
+ * n_matchers 0: all. Calls fn in label order; fn returns false to stop. The views live during the call only. */
+MUST_USE bool store_series(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,
+                           int64_t end_ns, bool (*fn)(void *ctx, struct labels l), void *ctx, struct err *e);
+/* Label names, and values of one label, over the same streams: sorted, without duplicates, in `a`. */
+MUST_USE bool store_label_names(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers,
+                                int64_t start_ns, int64_t end_ns, struct arena *a, sv **ret, size_t *ret_n,
+                                struct err *e);
+MUST_USE bool store_label_values(struct store *st, sv tenant, sv name, const struct matcher *m, size_t n_matchers,
+                                 int64_t start_ns, int64_t end_ns, struct arena *a, sv **ret, size_t *ret_n,
+                                 struct err *e);
+/* Exact totals for index/stats: streams, blocks, line bytes, entries. */
+struct store_totals {
+    uint64_t streams, chunks, bytes, entries;
+};
+MUST_USE bool store_totals(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,
+                           int64_t end_ns, struct store_totals *ret, struct err *e);
+
+/* Writes the head into parts now and waits; for tests, /flush and shutdown by operators. */
+MUST_USE bool store_flush(struct store *st, struct err *e);
