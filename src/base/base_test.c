@@ -201,18 +201,26 @@ TEST(options_from_arguments)
     struct err e = {0};
     REQUIRE_OK(options_defaults(settings_table, &s, &e), &e);
     CHECK_STR(s.data_dir, "./weir-data");
+    struct option_group g = {"Settings", settings_table, &s};
     char *argv[] = {"weir", "--verbose", "--data-dir=/x", "--size", "2k", "rest", "--wait", NULL};
     int at = 1;
-    REQUIRE_OK(options_parse_args(settings_table, &s, 7, argv, &at, &e), &e);
+    REQUIRE_OK(options_parse_args(&g, 1, 7, argv, &at, &e), &e);
     CHECK(s.verbose && s.size == 2000 && at == 5);
     CHECK_STR(s.data_dir, "/x");
     at = 6;
-    CHECK(!options_parse_args(settings_table, &s, 7, argv, &at, &e));
+    CHECK(!options_parse_args(&g, 1, 7, argv, &at, &e));
     CHECK_ERR(&e, ERR_INVALID, "needs a value");
     char *typo[] = {"weir", "--data-dri", "/y", NULL};
     at = 1;
-    CHECK(!options_parse_args(settings_table, &s, 3, typo, &at, &e));
-    CHECK_ERR(&e, ERR_INVALID, "did you mean '--data_dir'");
+    CHECK(!options_parse_args(&g, 1, 3, typo, &at, &e));
+    CHECK_ERR(&e, ERR_INVALID, "did you mean '--data-dir'");
+    CHECK(!options_set_by_name(&g, 1, SV("sise"), SV("1"), &e));
+    CHECK_ERR(&e, ERR_INVALID, "did you mean 'size'?");
+    struct buf help = {0};
+    options_print_help(&g, 1, &help);
+    CHECK(sv_find(buf_view(&help), SV("Settings:\n  --verbose")) == 0);
+    CHECK(sv_find(buf_view(&help), SV("--data-dir DIR")) != SV_NPOS);
+    buf_done(&help);
     options_done(settings_table, &s);
 }
 

@@ -190,13 +190,54 @@ void option_print_value(const struct option *o, const void *from, struct buf *ou
     }
 }
 
+struct cursor {
+    const struct option_group *groups;
+    size_t n_groups, group, row;
+};
 static sv next_option(void *ctx)
 {
-    const struct option **o = ctx;
-    return (*o)->name ? sv_of((*o)++->name) : SV_NULL;
+    struct cursor *c = ctx;
+    for (; c->group < c->n_groups; c->group++, c->row = 0)
+        if (c->groups[c->group].table[c->row].name)
+            return sv_of(c->groups[c->group].table[c->row++].name);
+    return SV_NULL;
 }
 
-bool options_parse_args(const struct option *table, void *into, int argc, char **argv, int *at, struct err *e)
+static const struct option *find_in_groups(const struct option_group *groups, size_t n_groups, sv name, void **into)
+{
+    for (size_t i = 0; i < n_groups; i++) {
+        const struct option *o = options_find(groups[i].table, name);
+        if (o) {
+            *into = groups[i].into;
+            return o;
+        }
+    }
+    return NULL;
+}
+
+/* `dashed`: the name is shown as on a command line. */
+static bool unknown(const struct option_group *groups, size_t n_groups, sv name, sv shown, bool dashed, struct err *e)
+{
+    sv near = nearest_name(name, next_option, &(struct cursor){groups, n_groups, 0, 0});
+    if (!near.n)
+        return err_set(e, ERR_INVALID, "unknown option '" SV_FMT "'; see --help", SV_ARG(shown));
+    char text[64];
+    size_t n = MIN(near.n, sizeof text);
+    for (size_t i = 0; i < n; i++)
+        text[i] = dashed && near.p[i] == '_' ? '-' : near.p[i];
+    return err_set(e, ERR_INVALID, "unknown option '" SV_FMT "'; did you mean '%s%.*s'?", SV_ARG(shown),
+                   dashed ? "--" : "", (int)n, text);
+}
+
+bool options_set_by_name(const struct option_group *groups, size_t n_groups, sv name, sv value, struct err *e)
+{
+    void *into;
+    const struct option *o = find_in_groups(groups, n_groups, name, &into);
+    return o ? option_set(o, into, value, e) : unknown(groups, n_groups, name, name, false, e);
+}
+
+bool options_parse_args(const struct option_group *groups, size_t n_groups, int argc, char **argv, int *at,
+                        struct err *e)
 {
     for (; *at < argc; ++*at) {
         sv word = sv_of(argv[*at]);
@@ -212,40 +253,30 @@ bool options_parse_args(const struct option *table, void *into, int argc, char *
         size_t n = MIN(name.n, sizeof key);
         for (size_t i = 0; i < n; i++)
             key[i] = name.p[i] == '-' ? '_' : name.p[i];
-        sv k = {key, n};
-        const struct option *o = options_find(table, k);
+        sv k = {key, n}, value = rest;
+        void *into;
+        const struct option *o = find_in_groups(groups, n_groups, k, &into);
         if (!o && sv_starts(k, SV("no_")) && !has_value) {
-            o = options_find(table, sv_from(k, 3));
-            if (o && o->kind == OPTION_BOOL) {
-                if (!option_set(o, into, SV("false"), e))
-                    return false;
-                continue;
-            }
-            o = NULL;
-        }
-        if (!o) {
-            const struct option *cursor = table;
-            sv near = nearest_name(k, next_option, &cursor);
-            if (near.n)
-                return err_set(e, ERR_INVALID, "unknown option '" SV_FMT "'; did you mean '--" SV_FMT "'?", SV_ARG(word),
-                               SV_ARG(near));
-            return err_set(e, ERR_INVALID, "unknown option '" SV_FMT "'; see --help", SV_ARG(word));
-        }
-        sv value = rest;
-        if (!has_value && o->kind == OPTION_BOOL) {
+            o = find_in_groups(groups, n_groups, sv_from(k, 3), &into);
+            if (o && o->kind != OPTION_BOOL)
+                o = NULL;
+            value = SV("false");
+        } else if (o && !has_value && o->kind == OPTION_BOOL) {
             value = SV("true");
-        } else if (!has_value) {
+        } else if (o && !has_value) {
             if (*at + 1 >= argc)
                 return err_set(e, ERR_INVALID, "option '" SV_FMT "' needs a value", SV_ARG(word));
             value = sv_of(argv[++*at]);
         }
+        if (!o)
+            return unknown(groups, n_groups, k, word, true, e);
         if (!option_set(o, into, value, e))
             return err_ctx(e, "option '--" SV_FMT "'", SV_ARG(name));
     }
     return true;
 }
 
-void options_print_help(const struct option *table, struct buf *out)
+static void print_help_table(const struct option *table, struct buf *out)
 {
     static const char *const words[] = {[OPTION_BOOL] = "",         [OPTION_U64] = "N",     [OPTION_DOUBLE] = "X",
                                         [OPTION_STR] = "TEXT",      [OPTION_DURATION] = "5s", [OPTION_BYTES] = "64MiB"};
@@ -259,5 +290,13 @@ void options_print_help(const struct option *table, struct buf *out)
         if (o->default_text && *o->default_text && !(o->kind == OPTION_BOOL && *o->default_text == 'f'))
             buf_fmt(out, " (default %s)", o->default_text);
         buf_char(out, '\n');
+    }
+}
+
+void options_print_help(const struct option_group *groups, size_t n_groups, struct buf *out)
+{
+    for (size_t i = 0; i < n_groups; i++) {
+        buf_fmt(out, "%s%s:\n", i ? "\n" : "", groups[i].title);
+        print_help_table(groups[i].table, out);
     }
 }

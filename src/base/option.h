@@ -32,11 +32,21 @@ const struct option *options_find(const struct option *table, sv name);
 MUST_USE bool option_set(const struct option *o, void *into, sv text, struct err *e);
 void option_print_value(const struct option *o, const void *from, struct buf *out);
 
+/* Several tables, each filling a struct of its own, read as one set: a command's own options, then the store's, … */
+struct option_group {
+    const char *title; /* heading in --help */
+    const struct option *table;
+    void *into;
+};
+
 /* Reads argv[*at...]: "--name value", "--name=value", bool "--name"/"--no-name". Stops at the first word that is not an
  * option, or behind "--"; *at is left there. Unknown names give ERR_INVALID with the nearest right one. */
-MUST_USE bool options_parse_args(const struct option *table, void *into, int argc, char **argv, int *at,
+MUST_USE bool options_parse_args(const struct option_group *groups, size_t n_groups, int argc, char **argv, int *at,
                                  struct err *e);
-void options_print_help(const struct option *table, struct buf *out);
+/* One "name: value" of a config file; `name` in snake_case. */
+MUST_USE bool options_set_by_name(const struct option_group *groups, size_t n_groups, sv name, sv value,
+                                  struct err *e);
+void options_print_help(const struct option_group *groups, size_t n_groups, struct buf *out);
 
 /* "did you mean": the candidate nearest to `name` by edit distance, SV_NULL when none is near. `next` yields candidates
  * until it returns SV_NULL. */
