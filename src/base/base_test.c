@@ -64,6 +64,8 @@ TEST(err_context_goes_in_front)
         err_ctx(&e, "a rather long context to fill the message");
     CHECK(strlen(e.msg) < sizeof e.msg);
     CHECK(!err_set(NULL, ERR_IO, "nobody listens"));
+    CHECK(!err_set(&e, ERR_LIMIT, "%400s", "text")); /* texts of the query API are that long */
+    CHECK_EQ(strlen(e.msg), 400);
 }
 
 TEST(buf_failure_sticks)

@@ -25,7 +25,7 @@ struct err {
     enum err_code code;
     int sys;    /* errno, 0 when none */
     size_t pos; /* byte offset in parsed input, for parsers */
-    char msg[240];
+    char msg[600]; /* the longest text that clients know, a failed pipeline's, has 350 bytes and a label set */
 };
 
 bool err_set(struct err *e, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
