@@ -276,11 +276,15 @@ bool options_parse_args(const struct option_group *groups, size_t n_groups, int 
     return true;
 }
 
-static void print_help_table(const struct option *table, struct buf *out)
+/* Rows that an earlier table hides (the same name) are left out. */
+static void print_help_table(const struct option_group *groups, size_t n, struct buf *out)
 {
     static const char *const words[] = {[OPTION_BOOL] = "",         [OPTION_U64] = "N",     [OPTION_DOUBLE] = "X",
                                         [OPTION_STR] = "TEXT",      [OPTION_DURATION] = "5s", [OPTION_BYTES] = "64MiB"};
-    for (const struct option *o = table; o->name; o++) {
+    for (const struct option *o = groups[n].table; o->name; o++) {
+        void *hidden_by;
+        if (find_in_groups(groups, n, sv_of(o->name), &hidden_by))
+            continue;
         char name[96];
         int n = snprintf(name, sizeof name, "--%s %s", o->name, o->arg ? o->arg : words[o->kind]);
         for (int i = 2; i < n && name[i] != ' '; i++)
@@ -297,6 +301,6 @@ void options_print_help(const struct option_group *groups, size_t n_groups, stru
 {
     for (size_t i = 0; i < n_groups; i++) {
         buf_fmt(out, "%s%s:\n", i ? "\n" : "", groups[i].title);
-        print_help_table(groups[i].table, out);
+        print_help_table(groups, i, out);
     }
 }
