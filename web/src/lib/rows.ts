@@ -1,0 +1,105 @@
+// Log records as the list shows them, made from a `streams` answer and merged over refreshes.
+import { levelOf, type Level } from "./level";
+
+export type Labels = Record<string, string>;
+
+export interface Stream {
+  stream: Labels;
+  values: [string, string, { structuredMetadata?: Labels; parsed?: Labels }?][];
+}
+
+export interface Row {
+  /** Unique and the same in each answer that holds the record. */
+  key: string;
+  /** Nanoseconds since the epoch, decimal. */
+  ns: string;
+  ms: number;
+  line: string;
+  labels: Labels;
+  meta: Labels;
+  parsed: Labels;
+  level: Level;
+  service: string;
+}
+
+const NONE: Labels = {};
+
+/** Newest first. */
+export function rowsOf(streams: readonly Stream[]): Row[] {
+  const rows: Row[] = [];
+  const copies = new Map<string, number>();
+  for (const s of streams) {
+    const streamKey = JSON.stringify(s.stream);
+    for (const [ns, line, extra] of s.values) {
+      const meta = extra?.structuredMetadata ?? NONE;
+      const parsed = extra?.parsed ?? NONE;
+      const base = `${ns} ${streamKey} ${JSON.stringify(meta)} ${line}`;
+      const copy = copies.get(base) ?? 0;
+      copies.set(base, copy + 1);
+      const pick = (name: string) => parsed[name] ?? meta[name] ?? s.stream[name] ?? "";
+      rows.push({
+        key: copy === 0 ? base : `${base} ${copy}`,
+        ns,
+        ms: Number(ns.slice(0, -6) || "0"),
+        line,
+        labels: s.stream,
+        meta,
+        parsed,
+        level: levelOf({ level: pick("level"), detected: pick("detected_level") }),
+        service: s.stream["service_name"] ?? s.stream["app"] ?? s.stream["job"] ?? Object.values(s.stream)[0] ?? "",
+      });
+    }
+  }
+  return rows.sort((a, b) => compareNs(b.ns, a.ns));
+}
+
+export function compareNs(a: string, b: string): number {
+  return a.length !== b.length ? a.length - b.length : a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * What to show after a refresh: `fresh` is the newest part of the range, `full` if the limit cut it off.
+ * Older rows loaded before stay, as long as no gap could hide between them and the fresh ones. Rows known
+ * already keep their objects, so that the list does not draw them again.
+ */
+export function mergeRows(old: readonly Row[], fresh: readonly Row[], full: boolean, fromNs: string): Row[] {
+  const known = new Map(old.map((r) => [r.key, r]));
+  const merged = fresh.map((r) => known.get(r.key) ?? r);
+  const oldest = fresh[fresh.length - 1];
+  if (!full || !oldest) return merged;
+  const newestOld = old[0];
+  if (!newestOld || compareNs(newestOld.ns, oldest.ns) < 0) return merged;
+  const have = new Set(merged.map((r) => r.key));
+  for (const r of old) {
+    if (compareNs(r.ns, oldest.ns) <= 0 && compareNs(r.ns, fromNs) >= 0 && !have.has(r.key)) merged.push(r);
+  }
+  return merged;
+}
+
+/** Appends older rows, dropping those at the seam that are there already. */
+export function appendOlder(rows: readonly Row[], older: readonly Row[]): Row[] {
+  const have = new Set(rows.map((r) => r.key));
+  return [...rows, ...older.filter((r) => !have.has(r.key))];
+}
+
+/** The line as a JSON object or array, or undefined. */
+export function jsonOf(line: string): unknown {
+  const t = line.trim();
+  if (!/^[{[]/.test(t) || !/[}\]]$/.test(t)) return undefined;
+  try {
+    return JSON.parse(t) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A record in one line of the list: its first line, and for a stack trace also the last one, which names it. */
+export function summary(line: string): { first: string; more: number; last: string } {
+  const text = line.trimEnd();
+  const end = text.indexOf("\n");
+  if (end < 0) return { first: text, more: 0, last: "" };
+  const start = text.lastIndexOf("\n") + 1;
+  let more = 0;
+  for (let i = end; i >= 0; i = text.indexOf("\n", i + 1)) more++;
+  return { first: text.slice(0, end).trimEnd(), more, last: text.slice(start).trim() };
+}
