@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isMetric } from "./lib/logql";
 import { answered, chart, loading, offline, page, problem, rows, run, runs, volume } from "./state";
 import { MetricChart } from "./view/chart";
-import { Empty } from "./view/empty";
+import { Empty, NotRun } from "./view/empty";
 import { Histogram } from "./view/histogram";
 import { Check, Cross, Link, Logo, Moon, Sun, Tags } from "./view/icons";
 import { LabelPanel } from "./view/label_panel";
@@ -67,9 +68,12 @@ export function App() {
 function Results({ scroller }: { scroller: { current: HTMLElement | null } }) {
   if (chart.value) return <MetricChart chart={chart.value} />;
   const none = rows.value.length === 0;
+  if (none && problem.value) return <NotRun />;
+  // The histogram takes its room before its numbers come, so that the lines do not jump.
+  const bars = volume.value ? !none || volume.value.totals.size > 0 : loading.value && !isMetric(page.value.query);
   return (
     <>
-      {volume.value && !(none && volume.value.totals.size === 0) && <Histogram />}
+      {bars && <Histogram />}
       {!none && <LogList scroller={scroller} />}
       {none && answered.value && !problem.value && !loading.value && <Empty />}
     </>

@@ -5,17 +5,20 @@ import { alternatives, escapeRe2, quote, type Matcher } from "./logql";
 export const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "unknown"] as const;
 export type Level = (typeof LEVELS)[number];
 
-const SPELLINGS: Record<string, Level> = {
-  fatal: "fatal", critical: "fatal", crit: "fatal", emerg: "fatal", emergency: "fatal", alert: "fatal", panic: "fatal",
-  error: "error", err: "error", eror: "error",
-  warn: "warn", warning: "warn", wrn: "warn",
-  info: "info", inf: "info", information: "info", notice: "info",
-  debug: "debug", dbg: "debug",
-  trace: "trace", trc: "trace", verbose: "trace",
-};
+const SPELLINGS = new Map<string, Level>();
+for (const [level, words] of [
+  ["fatal", "fatal critical crit emerg emergency alert panic"],
+  ["error", "error err"],
+  ["warn", "warn warning wrn"],
+  ["info", "info inf information notice"],
+  ["debug", "debug dbg"],
+  ["trace", "trace trc verbose"],
+] as const) {
+  for (const w of words.split(" ")) SPELLINGS.set(w, level);
+}
 
 export function canonicalLevel(raw: string | undefined): Level {
-  return SPELLINGS[(raw ?? "").trim().toLowerCase()] ?? "unknown";
+  return SPELLINGS.get((raw ?? "").trim().toLowerCase()) ?? "unknown";
 }
 
 /** The two level labels of a series or a record as they came. */

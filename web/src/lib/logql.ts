@@ -297,8 +297,7 @@ export function cursorContext(query: string, pos: number): Context {
   }
   if (quoteChar !== "") {
     const m = /([A-Za-z_]\w*)\s*(?:=~|!~|!=|=)\s*$/.exec(query.slice(0, stringAt));
-    const piped = /\|\s*$/.test(query.slice(0, m?.index ?? 0)) || inSelector || /[{,(]|\b(?:or|and)\s*$/.test(query.slice(0, m?.index ?? 0).trimEnd().slice(-3));
-    return m && piped ? { kind: "value", from: stringAt + 1, name: m[1] ?? "", inSelector } : none;
+    return m ? { kind: "value", from: stringAt + 1, name: m[1] ?? "", inSelector } : none;
   }
   const word = /[A-Za-z_]\w*$/.exec(query.slice(0, pos))?.[0] ?? "";
   const from = pos - word.length;

@@ -93,13 +93,32 @@ export function jsonOf(line: string): unknown {
   }
 }
 
+export interface Summary {
+  first: string;
+  /** Lines left out or, with `last`, lines after the first. */
+  more: number;
+  last: string;
+}
+
+/** As much of one line as any window shows; the details have the rest. */
+const WIDEST = 4000;
+const TALLEST = 40;
+
 /** A record in one line of the list: its first line, and for a stack trace also the last one, which names it. */
-export function summary(line: string): { first: string; more: number; last: string } {
+export function summary(line: string): Summary {
   const text = line.trimEnd();
   const end = text.indexOf("\n");
-  if (end < 0) return { first: text, more: 0, last: "" };
+  if (end < 0) return { first: text.slice(0, WIDEST), more: 0, last: "" };
   const start = text.lastIndexOf("\n") + 1;
   let more = 0;
   for (let i = end; i >= 0; i = text.indexOf("\n", i + 1)) more++;
-  return { first: text.slice(0, end).trimEnd(), more, last: text.slice(start).trim() };
+  return { first: text.slice(0, Math.min(end, WIDEST)).trimEnd(), more, last: text.slice(start).trim().slice(0, WIDEST) };
+}
+
+/** A record in a wrapping list: all its lines, unless it is very long. */
+export function clip(line: string): Summary {
+  const lines = line.trimEnd().split("\n");
+  const shown = lines.slice(0, TALLEST).join("\n");
+  const cut = shown.length > WIDEST ? shown.slice(0, WIDEST) + " …" : shown;
+  return { first: cut, more: Math.max(0, lines.length - TALLEST), last: "" };
 }

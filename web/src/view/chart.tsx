@@ -3,6 +3,7 @@ import uPlot from "uplot";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { count, short } from "../lib/format";
 import { go, chart as answer, type Chart } from "../state";
+import { formatClock } from "../lib/time";
 import { useWidth } from "./parts";
 import { axes } from "./plot";
 import { cssColor, theme } from "./theme";
@@ -46,10 +47,15 @@ function prepare(c: Chart): { times: number[]; lines: Line[] } {
   return { times, lines };
 }
 
+function value(v: number | null | undefined): string {
+  return v === null || v === undefined || !Number.isFinite(v) ? "–" : short(v);
+}
+
 export function MetricChart({ chart }: { chart: Chart }) {
   const [box, width] = useWidth<HTMLDivElement>();
   const plot = useRef<uPlot | null>(null);
   const [only, setOnly] = useState<string | null>(null);
+  const [hover, setHover] = useState<number | null>(null);
   const dark = theme.value;
   const { times, lines } = prepare(chart);
   const drawn = lines.slice(0, DRAWN);
@@ -85,6 +91,7 @@ export function MetricChart({ chart }: { chart: Chart }) {
         cursor: { y: false, focus: { prox: 24 }, drag: { x: true, y: false, setScale: false } },
         focus: { alpha: 0.25 },
         hooks: {
+          setCursor: [(p) => setHover((p.cursor.left ?? -1) < 0 ? null : (p.cursor.idx ?? null))],
           setSelect: [(p) => {
             if (p.select.width < 4) return;
             const from = Math.round(p.posToVal(p.select.left, "x") * 1000);
@@ -111,7 +118,7 @@ export function MetricChart({ chart }: { chart: Chart }) {
       <div class="plot" ref={box} style={{ height: 300 }} role="img"
         aria-label={`Line chart of ${count(lines.length)} series. The table below lists them.`} />
       <table class="series">
-        <thead><tr><th>Series</th><th>Last</th><th>Max</th></tr></thead>
+        <thead><tr><th>Series</th><th>{hover === null ? "Last" : formatClock((times[hover] ?? 0) * 1000, false)}</th><th>Max</th></tr></thead>
         <tbody>
           {drawn.map((l, i) => (
             <tr key={l.name} class={only !== null && only !== l.name ? "off" : ""}>
@@ -121,8 +128,8 @@ export function MetricChart({ chart }: { chart: Chart }) {
                   <i class="swatch" style={{ background: `var(--hue-${i % HUES})` }} /><span>{l.name}</span>
                 </button>
               </td>
-              <td>{l.last === null ? "–" : short(l.last)}</td>
-              <td>{Number.isFinite(l.max) ? short(l.max) : "–"}</td>
+              <td>{value(hover === null ? l.last : l.values[hover])}</td>
+              <td>{value(l.max)}</td>
             </tr>
           ))}
         </tbody>

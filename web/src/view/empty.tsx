@@ -7,6 +7,15 @@ export function Empty() {
   return storeEmpty.value ? <NoLogsYet /> : <NoMatch />;
 }
 
+export function NotRun() {
+  return (
+    <section class="empty">
+      <h2>This query could not run</h2>
+      <p>The message under the query box says why. Press <kbd>/</kbd> to edit it.</p>
+    </section>
+  );
+}
+
 function NoMatch() {
   const { range } = page.value;
   const longer = QUICK_RANGES.filter((q) => {

@@ -4,7 +4,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { bytes, count, seconds } from "../lib/format";
 import { searchedTexts } from "../lib/logql";
-import { summary as summarise, type Row } from "../lib/rows";
+import { clip, summary as summarise, type Row } from "../lib/rows";
 import { formatClock, formatDay } from "../lib/time";
 import { hasOlder, loadingOlder, loadOlder, page, rows, show, span, summary } from "../state";
 import { Details } from "./details";
@@ -260,7 +260,7 @@ function Line({ row, index, top, count: n, open, words, wrap, withDay, focusable
   row: Row; index: number; top: number; count: number; open: boolean; words: string[]; wrap: boolean; withDay: boolean;
   focusable: boolean; onToggle: (key: string) => void; onKey: (e: KeyboardEvent, i: number) => void;
 }) {
-  const s = summarise(row.line);
+  const s = useMemo(() => (wrap ? clip(row.line) : summarise(row.line)), [row.line, wrap]);
   const error = row.meta["exception_type"];
   const click = () => {
     // Selecting text is not a click.
@@ -275,13 +275,9 @@ function Line({ row, index, top, count: n, open, words, wrap, withDay, focusable
         <span class="badge">{row.level === "unknown" ? "–" : row.level}</span>
         <span class="service" title={row.service}>{row.service}</span>
         <span class="text">
-          {wrap ? <Marked text={row.line.trimEnd()} words={words} /> : (
-            <>
-              <Marked text={s.first} words={words} />
-              {s.more > 0 && <em>+{s.more} {s.more === 1 ? "line" : "lines"}</em>}
-              {s.more > 0 && <Marked text={s.last} words={words} />}
-            </>
-          )}
+          <Marked text={s.first} words={words} />
+          {s.more > 0 && <em>+{s.more} {s.more === 1 ? "line" : "lines"}</em>}
+          <Marked text={s.last} words={words} />
           {row.line === "" && <em>empty line</em>}
           {error && <em class="exception">{error}</em>}
         </span>

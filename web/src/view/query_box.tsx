@@ -89,7 +89,7 @@ function fieldValues(name: string): string[] {
   const values = new Set<string>();
   for (const r of rows.value.slice(0, 500)) {
     const v = r.parsed[name] ?? r.meta[name];
-    if (v !== undefined && v.length < 80) values.add(v);
+    if (typeof v === "string" && v.length < 80) values.add(v);
   }
   return [...values].sort();
 }
@@ -187,6 +187,11 @@ export function QueryBox() {
       }),
     });
     view.current = v;
+    // At once and not at the next drawing: by then the person may have typed more.
+    const unsubscribe = draft.subscribe((text) => {
+      if (v.state.doc.toString() === text) return;
+      v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: text }, selection: { anchor: text.length } });
+    });
     const focusKey = (e: KeyboardEvent) => {
       const el = e.target as HTMLElement;
       if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey) return;
@@ -197,19 +202,13 @@ export function QueryBox() {
     document.addEventListener("keydown", focusKey);
     return () => {
       document.removeEventListener("keydown", focusKey);
+      unsubscribe();
       v.destroy();
     };
   }, []);
 
-  const text = draft.value;
   const isDark = theme.value === "dark";
   const error = problem.value;
-  useEffect(() => {
-    const v = view.current;
-    if (v && v.state.doc.toString() !== text) {
-      v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: text }, selection: { anchor: text.length } });
-    }
-  }, [text]);
   useEffect(() => {
     view.current?.dispatch({ effects: dark.reconfigure(EditorView.darkTheme.of(isDark)) });
   }, [isDark]);

@@ -6,10 +6,16 @@ import { Chevron, Clock } from "./icons";
 import { Popover } from "./parts";
 
 export function TimePicker() {
+  const { range } = page.value;
   return (
     <Popover
       title="Time range"
-      label={<><Clock /><span class="range-name">{rangeName(page.value.range)}</span><Chevron /></>}
+      label={<>
+        <Clock />
+        <span class="range-name wide-only">{rangeName(range)}</span>
+        <span class="narrow-only">{range.kind === "last" ? range.text : "Fixed"}</span>
+        <Chevron />
+      </>}
       panel={(close) => <Panel close={close} />}
     />
   );
@@ -59,10 +65,9 @@ export function RefreshPicker() {
   return (
     <label class="select" title={fixed ? "A fixed time range does not refresh" : "Refresh automatically"}>
       <span class={`pulse ${!fixed && page.value.refresh > 0 ? "on" : ""}`} aria-hidden="true" />
-      <span class="visually-hidden">Refresh</span>
-      <select disabled={fixed} value={String(page.value.refresh)}
+      <select aria-label="Refresh automatically" disabled={fixed} value={String(page.value.refresh)}
         onChange={(e) => show({ refresh: Number(e.currentTarget.value) })}>
-        {REFRESH_CHOICES.map((s) => <option key={s} value={String(s)}>{s === 0 ? "Paused" : `Every ${s} s`}</option>)}
+        {REFRESH_CHOICES.map((s) => <option key={s} value={String(s)}>{s === 0 ? "Off" : `${s} s`}</option>)}
       </select>
       <Chevron />
     </label>
