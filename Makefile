@@ -1,0 +1,74 @@
+# A thin face of Meson: every target first sets up what is missing, then hands over. `make help` lists them.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+TARGET ?=
+SETUP ?= tools/setup
+
+asan_options = -Db_sanitize=address,undefined -Db_lundef=false -Dui=disabled
+tsan_options = -Db_sanitize=thread -Db_lundef=false -Dui=disabled
+fuzz_options = -Dfuzzing=true $(asan_options)
+
+.PHONY: all setup clients run check ci asan tsan build-asan build-tsan build-fuzz fuzz bench lint install clean help
+
+all: setup ## Set up what is missing and build the optimised program, build/weir (the default)
+	@test -f build/build.ninja || meson setup build
+	@ninja -C build
+	@if [ -e build/src/cli/weir ]; then ln -sfn src/cli/weir build/weir; fi
+
+setup:
+	@$(SETUP) build
+
+clients:
+	@$(SETUP) build check
+	@tools/clients
+
+run: all ## Start everything with the demo services, print the page's address and a query; Ctrl-C stops it all
+	@tools/run
+
+check: all clients ## Run every test: unit tests, fuzz corpora, the page's tests, end-to-end tests
+	@tools/check unit e2e
+
+ci: all clients build-asan ## What CI runs: lint, the unit tests under ASan and UBSan, then all of `make check`
+	@$(SETUP) build lint
+	@tools/check lint asan unit e2e
+
+build-asan: setup
+	@test -f build-asan/build.ninja || meson setup build-asan $(asan_options)
+	@ninja -C build-asan
+
+build-tsan: setup
+	@test -f build-tsan/build.ninja || meson setup build-tsan $(tsan_options)
+	@ninja -C build-tsan
+
+asan: build-asan ## Run the unit tests and fuzz corpora under AddressSanitizer and UBSan
+	@tools/check asan
+
+tsan: build-tsan ## Run the unit tests and fuzz corpora under ThreadSanitizer
+	@tools/check tsan
+
+build-fuzz:
+	@$(SETUP) build fuzz
+	@test -f build-fuzz/build.ninja || CC=clang-14 CXX=clang++-14 meson setup build-fuzz $(fuzz_options)
+	@ninja -C build-fuzz
+
+fuzz: build-fuzz ## Fuzz each target for FUZZ_SECONDS (60); TARGET=name picks one
+	@tools/fuzz $(FUZZ_SECONDS) $(TARGET)
+
+bench: all ## Run the benchmarks
+	@meson test -C build --benchmark --verbose --no-rebuild
+
+lint: setup ## Check ranks, forbidden functions, headers, scripts and stray paths
+	@$(SETUP) build lint
+	@tools/lint
+
+install: all ## Install under PREFIX (/usr/local), inside DESTDIR if given
+	@meson configure build -Dprefix='$(PREFIX)'
+	@DESTDIR='$(DESTDIR)' meson install -C build
+
+clean: ## Remove all that was built
+	rm -rf build build-asan build-tsan build-fuzz
+
+help: ## Say what the targets do
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
