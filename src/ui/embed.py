@@ -25,7 +25,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
-NOT_SOURCES = {"node_modules", "dist", "e2e", ".gitignore"}
+NOT_SOURCES = {"node_modules", "dist", ".gitignore"}
 
 
 def run(npm, args, work):
