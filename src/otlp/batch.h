@@ -1,7 +1,7 @@
 /* batch.h - what travels between stages: an immutable, ref-counted run of serialized ExportLogsServiceRequest bytes
  * (validated once, by the receiver), and the sink it is pushed into.
  * (1) Bytes never change after batch_new(): any thread may read them while it holds a reference.
- * (2) Two batches of one tenant join by concatenating their bytes (otel.md §1.4).
+ * (2) Two batches of one tenant join by concatenating their bytes (protobuf encoding guide).
  * (3) A sink answers each push exactly once, from any thread, possibly before push() returns. PUSH_SENT means: safe. */
 #pragma once
 #include "base/err.h"

@@ -1,4 +1,4 @@
-/* json.h - OTLP/JSON to OTLP bytes and back (otel.md §1.3). What is not representable is an error, never dropped. */
+/* json.h - OTLP/JSON to OTLP bytes and back (proto3 JSON mapping with the deviations of the OTLP specification). What is not representable is an error, never dropped. */
 #pragma once
 #include "otlp/walk.h"
 #include "base/buf.h"

@@ -2,18 +2,25 @@
  * (1) otlp_check() validates a whole request once; walkers may then trust its shape, yet stay memory-safe on any bytes.
  * (2) Fields come in any order and may repeat: singular fields, last one wins; oneofs, last one wins.
  * (3) Unknown fields of wire types 0, 1, 2, 5 and balanced groups are skipped; field 0, wire types 6 and 7, overlong
- *     varints, truncated lengths and nesting deeper than the limit are errors.
- * Source: opentelemetry-proto 1.11, protobuf encoding guide; facts in docs/otlp.md. */
+ *     varints, truncated lengths and nesting deeper than the limit are errors. A known field with another wire type
+ *     than its own counts as unknown.
+ * (4) A trace or span id of the wrong length, or all zero, is an absent id (data model: "not associated with a
+ *     trace"): it costs the record its link to a trace, not the record, and not the request. otlp_counts.bad_ids says
+ *     that a request holds such; request.h takes them out, as some receivers refuse whole requests over them.
+ * (5) Strings are not checked for UTF-8: see walk.c.
+ * Source: opentelemetry-proto 1.11, protobuf encoding guide. */
 #pragma once
 #include "base/err.h"
 #include "base/sv.h"
 
+#define OTLP_MAX_DEPTH 200 /* most that max_depth may be */
 struct otlp_limits {
-    uint32_t max_depth;   /* AnyValue nesting; 0: 64 */
+    uint32_t max_depth;   /* AnyValue nesting; 0: 64; larger than OTLP_MAX_DEPTH counts as that */
     uint32_t max_records; /* per request; 0: no cap */
 };
 struct otlp_counts {
     uint32_t records, resources, scopes;
+    uint32_t bad_ids; /* trace and span ids of a wrong length (empty ones are not) */
 };
 /* ERR_PARSE with pos and the path ("resource_logs[2].scope_logs[0].log_records[7].body: truncated"); ERR_LIMIT. */
 MUST_USE bool otlp_check(sv request, const struct otlp_limits *limits, struct otlp_counts *ret, struct err *e);
@@ -84,7 +91,7 @@ struct otlp_iter otlp_array(struct otlp_value array);
 bool otlp_next_value(struct otlp_iter *it, sv *ret_any_value);
 
 struct buf;
-/* The text of a value as Loki shows it (loki.md §1.6): strings as they are, numbers shortest, bytes base64, arrays and
+/* The text of a value as Loki shows it (its OTLP endpoint): strings as they are, numbers shortest, bytes base64, arrays and
  * maps compact JSON (keys of a map sorted when `sort_keys`), empty "". HTML-escapes < > & inside JSON when `html`. */
 enum { OTLP_TEXT_SORT_KEYS = 1, OTLP_TEXT_HTML = 2 };
 void otlp_value_text(sv any_value, unsigned flags, struct buf *out);

@@ -1,5 +1,5 @@
 /* write.h - building OTLP log bytes by appending. Lengths of nested messages are back-patched as five-byte varints
- * (legal, otel.md §1.4), so one pass suffices and nothing is measured first. */
+ * (legal, protobuf encoding guide), so one pass suffices and nothing is measured first. */
 #pragma once
 #include "base/buf.h"
 
