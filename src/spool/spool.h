@@ -1,10 +1,11 @@
 /* spool.h - a queue of opaque byte frames that survives a crash. One implementation, three users: the SDK's spill-over,
  * the collector's sending queue, the store's WAL.
  * A spool is a directory of numbered segments: append to the highest, consume from the lowest.
- * (1) A frame counts only if its CRC matches; a bad frame ends its segment's readable part at the last segment (torn
- *     tail), and is skipped and counted in an older one.
+ * (1) A frame counts only if its CRC matches. What is no frame is skipped and counted; behind the last good frame of the
+ *     last segment it is a torn append, and cut off at opening.
  * (2) An append is acknowledged only after fdatasync (with SPOOL_SYNC_ALWAYS): what we acknowledge is on disk.
- * (3) Frames have consecutive 64-bit sequence numbers, never reused, also across restarts.
+ * (3) Frames have ascending 64-bit sequence numbers from 1, never reused, also across restarts. They are consecutive but
+ *     for the numbers of appends that failed.
  * (4) A failed write or sync is final for its segment: it is cut back to the last good frame when possible, and sealed;
  *     the next append starts a new one. Appends fail until that works, and nothing is acknowledged meanwhile.
  * Byte layout: docs/formats.md. Not here: what a frame means, retry policy. */
@@ -25,23 +26,27 @@ struct spool_config {
     enum spool_full when_full;
     enum spool_sync sync;
     int64_t interval_ns;     /* for SPOOL_SYNC_INTERVAL */
+    uint64_t next_seq_min;   /* appends are numbered from here at least: for a user who keeps a cursor of his own */
     bool own_thread;         /* true: a committer thread does group commit; false (SDK): the appender syncs itself */
 };
 
-/* What opening found; for logs and metrics. */
+/* What opening found; for logs and metrics. Only the last segment is read through: damage in the others is found, and
+ * counted in spool_stats, by the reader that meets it. */
 struct spool_recovery {
-    uint64_t frames, bytes;   /* readable, not yet consumed */
-    uint64_t torn_bytes;      /* cut from the last segment's tail */
-    uint64_t bad_frames, bad_bytes; /* skipped in older segments (damage) */
+    uint64_t frames, bytes;         /* waiting: frames not yet consumed, and the segments that hold them */
+    uint64_t torn_bytes;            /* cut from the last segment's tail */
+    uint64_t bad_frames, bad_bytes; /* damage seen so far */
+    uint64_t missing_segments;      /* gaps in the chain of segments */
 };
 
 /* ERR_UNAVAILABLE: another process has it. Damage is no failure: it is in *ret_recovery (may be NULL). */
 MUST_USE bool spool_open(const struct spool_config *cfg, struct spool **ret, struct spool_recovery *ret_recovery,
                          struct err *e);
-/* Commits what was appended, stores the cursor, releases the lock. NULL is fine. */
+/* Commits what was appended, stores the cursor, releases the lock. Readers are closed before, and no call is under way or
+ * comes after. NULL is fine. */
 void spool_close(struct spool *sp);
 
-/* Appends and waits until it is safe. Any thread; concurrent callers share one sync. Nothing is queued on failure:
+/* Appends and waits until it is safe (and, when 64 MiB wait for the disk already, for room). Any thread; concurrent callers share one sync. Nothing is queued on failure:
  * ERR_FULL (cap reached or disk full), ERR_IO, ERR_LIMIT (frame above max_frame_bytes), ERR_CLOSED. */
 MUST_USE bool spool_append(struct spool *sp, sv frame, uint64_t *ret_seq, struct err *e);
 
@@ -53,24 +58,31 @@ MUST_USE bool spool_append_async(struct spool *sp, const sv *parts, size_t n_par
                                  struct err *e);
 
 /* Reading: a reader walks forward from a sequence and sees only safe frames. Readers are independent of each other and of
- * the writer; each belongs to one thread at a time. A frame trimmed away under a reader is passed over. */
+ * the writer; each belongs to one thread at a time. A frame trimmed away under a reader is passed over. An error leaves
+ * the reader where it is: the next call tries again. */
 struct spool_reader;
 MUST_USE bool spool_reader_open(struct spool *sp, uint64_t from_seq, struct spool_reader **ret, struct err *e);
 void spool_reader_close(struct spool_reader *rd);
 /* 1: got a frame (valid until the next call); 0: nothing more yet; -1: error. */
 int spool_read(struct spool_reader *rd, sv *ret_frame, uint64_t *ret_seq, struct err *e);
-/* Called on the committer (or appending) thread whenever frames became readable; must be cheap. One per spool. */
+/* Called on the committer (or appending) thread whenever frames became readable; must be cheap and not call back into
+ * the spool. One per spool; after setting another (or NULL) the old one is not called any more. */
 void spool_on_readable(struct spool *sp, void (*fn)(void *ctx), void *ctx);
 
-/* The consumer's cursor: everything below `seq` is done with; whole segments below it are deleted. Durable at the next
- * append, trim or close: after a crash a little may be delivered again, never less. */
+/* The consumer's cursor: everything below `below_seq` is done with; whole segments below it are deleted, by the committer.
+ * Costs a write and no sync: a crash of the process forgets nothing; a power cut forgets what came after the last trim
+ * or close, and then a little is delivered again, never less. Any thread. */
 MUST_USE bool spool_consume(struct spool *sp, uint64_t below_seq, struct err *e);
 uint64_t spool_first_seq(struct spool *sp); /* the cursor: first frame not consumed */
 uint64_t spool_next_seq(struct spool *sp);  /* the number the next append gets */
 
 struct spool_stats {
-    uint64_t frames, bytes, segments;         /* waiting, on disk */
-    uint64_t appended, dropped_frames, dropped_bytes, syncs, failures;
+    uint64_t frames;          /* waiting for the consumer */
+    uint64_t bytes, segments; /* on disk */
+    uint64_t appended, syncs; /* since opening, as all that follow */
+    uint64_t dropped_frames, dropped_bytes; /* by SPOOL_DROP_OLDEST, before they were consumed */
+    uint64_t bad_frames, bad_bytes;         /* damage that readers or the opening met */
+    uint64_t failures;                      /* writes, syncs, removals the system refused */
 };
 void spool_stats(struct spool *sp, struct spool_stats *ret);
 
