@@ -49,6 +49,7 @@ export const selectedLevels = computed(() => levelsOfStage(logql.splitLevelStage
 let running: AbortController | null = null;
 let refreshTimer: ReturnType<typeof setTimeout> | undefined;
 let failures = 0;
+let refused = false;
 
 export function start(): void {
   history.replaceState(null, "", encodeState(page.value));
@@ -106,6 +107,7 @@ export async function run(quiet = false): Promise<void> {
     await Promise.all([runQuery(query, when, quiet, mine.signal), runVolume(query, when, mine.signal)]);
     if (mine.signal.aborted) return;
     failures = 0;
+    refused = false;
     batch(() => {
       problem.value = null;
       offline.value = null;
@@ -115,6 +117,7 @@ export async function run(quiet = false): Promise<void> {
   } catch (e) {
     if (mine.signal.aborted) return;
     const text = e instanceof Error ? e.message : String(e);
+    refused = e instanceof api.ApiError && e.refused;
     if (e instanceof api.ApiError && e.unreachable) {
       failures++;
       offline.value = { text, retryAt: Date.now() + Math.min(10_000, 1000 * 2 ** (failures - 1)) };
@@ -130,7 +133,7 @@ export async function run(quiet = false): Promise<void> {
       loading.value = false;
       runs.value++;
       // A query that is wrong stays wrong: wait for the person.
-      if (!problem.value) schedule(page.value.refresh);
+      if (!refused) schedule(page.value.refresh);
     }
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { appendOlder, clip, jsonOf, mergeRows, rowsOf, summary } from "../src/lib/rows";
+import { appendOlder, clip, mergeRows, rowsOf, summary } from "../src/lib/rows";
 
 const ns = (n: number) => String(1_700_000_000_000_000_000n + BigInt(n));
 const rowsAt = (...at: number[]) => rowsOf([{ stream: { service_name: "s" }, values: at.map((n) => [ns(n), `line ${n}`]) }]);
@@ -35,12 +35,6 @@ test("a refresh that holds the whole range, or leaves a gap, replaces everything
 
 test("older rows join at the seam without doubles", () => {
   assert.deepEqual(appendOlder(rowsAt(3, 2), rowsAt(2, 1)).map((r) => r.line), ["line 3", "line 2", "line 1"]);
-});
-
-test("JSON lines", () => {
-  assert.deepEqual(jsonOf(' {"a": [1]} '), { a: [1] });
-  assert.equal(jsonOf("{not json}"), undefined);
-  assert.equal(jsonOf("12"), undefined);
 });
 
 test("a stack trace in one row shows its first and last line", () => {

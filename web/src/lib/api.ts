@@ -3,9 +3,19 @@ import type { Series } from "./level";
 import type { Stream } from "./rows";
 
 export class ApiError extends Error {
-  /** `unreachable`: nobody answered, or the server says it is not ready; worth trying again by itself. */
-  constructor(message: string, readonly unreachable: boolean) {
+  /** `status` is 0 when nobody answered. */
+  constructor(message: string, readonly status: number) {
     super(message);
+  }
+
+  /** Nobody answered, or the server says it is not ready: worth trying again soon. */
+  get unreachable(): boolean {
+    return this.status === 0 || this.status === 502 || this.status === 503;
+  }
+
+  /** The query is at fault: asking again gives the same answer. */
+  get refused(): boolean {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
   }
 }
 
@@ -26,6 +36,7 @@ async function call<T>(path: string, params: Record<string, string>, signal?: Ab
   // Proxies cut long addresses; the API takes the same parameters as a form.
   const post = form.length > 4000;
   let res: Response;
+  let text: string;
   try {
     res = await fetch(post ? path : `${path}?${form}`, {
       method: post ? "POST" : "GET",
@@ -36,20 +47,19 @@ async function call<T>(path: string, params: Record<string, string>, signal?: Ab
       ...(post ? { body: form } : {}),
       ...(signal ? { signal } : {}),
     });
+    text = await res.text();
   } catch (e) {
     if (e instanceof DOMException && e.name === "AbortError") throw e;
-    throw new ApiError("The server does not answer.", true);
+    throw new ApiError("The server does not answer.", 0);
   }
-  const text = await res.text();
   if (!res.ok) {
-    const unreachable = res.status === 502 || res.status === 503;
-    throw new ApiError(text.trim().slice(0, 4000) || `The server answered ${res.status} ${res.statusText}.`, unreachable);
+    throw new ApiError(text.trim().slice(0, 4000) || `The server answered ${res.status} ${res.statusText}.`, res.status);
   }
   let body: { data?: T } | null;
   try {
     body = JSON.parse(text) as { data?: T } | null;
   } catch {
-    throw new ApiError("The server's answer is not JSON. Is this address really a Weir or Loki server?", false);
+    throw new ApiError("The server's answer is not JSON. Is this address really a Weir or Loki server?", 400);
   }
   return body?.data as T;
 }
@@ -71,7 +81,7 @@ export async function queryRange(q: RangeQuery, signal?: AbortSignal): Promise<Q
     ...(q.step !== undefined ? { step: q.step } : {}),
     ...(q.limit !== undefined ? { limit: String(q.limit) } : {}),
   }, signal);
-  if (!data || !Array.isArray(data.result)) throw new ApiError("The server's answer holds no result.", false);
+  if (!data || !Array.isArray(data.result)) throw new ApiError("The server's answer holds no result.", 400);
   return data;
 }
 

@@ -82,17 +82,6 @@ export function appendOlder(rows: readonly Row[], older: readonly Row[]): Row[] 
   return [...rows, ...older.filter((r) => !have.has(r.key))];
 }
 
-/** The line as a JSON object or array, or undefined. */
-export function jsonOf(line: string): unknown {
-  const t = line.trim();
-  if (!/^[{[]/.test(t) || !/[}\]]$/.test(t)) return undefined;
-  try {
-    return JSON.parse(t) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
 export interface Summary {
   first: string;
   /** Lines left out or, with `last`, lines after the first. */

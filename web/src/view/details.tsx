@@ -1,6 +1,8 @@
 // A record opened: the whole line and its labels in the groups the store keeps them in.
+import { useMemo } from "preact/hooks";
+import { prettyJson } from "../lib/json";
 import { excludeLabelValue, filterField, setLabelValues } from "../lib/logql";
-import { jsonOf, type Labels, type Row } from "../lib/rows";
+import type { Labels, Row } from "../lib/rows";
 import { formatNs } from "../lib/time";
 import { draft, go } from "../state";
 import { Cross, Minus, Plus } from "./icons";
@@ -9,7 +11,7 @@ import { CopyButton } from "./parts";
 type Kind = "label" | "field";
 
 export function Details({ row, onClose }: { row: Row; onClose: () => void }) {
-  const json = jsonOf(row.line);
+  const json = useMemo(() => prettyJson(row.line), [row.line]);
   return (
     <div class="details">
       <div class="details-bar">
@@ -19,7 +21,11 @@ export function Details({ row, onClose }: { row: Row; onClose: () => void }) {
         <CopyButton text={() => asJson(row)} title="Copy line, time and all labels as JSON">Copy as JSON</CopyButton>
         <button type="button" class="icon-button" title="Close (Esc)" aria-label="Close details" onClick={onClose}><Cross /></button>
       </div>
-      <pre class="whole">{json === undefined ? row.line.trimEnd() || "(empty line)" : <Json value={json} indent="" />}</pre>
+      <pre class="whole">
+        {json
+          ? json.map((t) => (t.kind === "mark" ? t.text : <span class={`json-${t.kind}`}>{t.text}</span>))
+          : row.line.trimEnd() || "(empty line)"}
+      </pre>
       <Group title="Labels" kind="label" items={row.labels} />
       <Group title="Structured metadata" kind="field" items={row.meta} />
       <Group title="Parsed from the line" kind="field" items={row.parsed} />
@@ -68,40 +74,4 @@ function Pair({ name, value, kind }: { name: string; value: string; kind: Kind }
       <dd class={value.includes("\n") ? "block" : ""}>{value === "" ? <em>empty</em> : value}</dd>
     </div>
   );
-}
-
-/** JSON over several lines, coloured. */
-function Json({ value, indent }: { value: unknown; indent: string }) {
-  const deeper = indent + "  ";
-  if (Array.isArray(value)) {
-    if (value.length === 0) return <>[]</>;
-    return (
-      <>
-        {"[\n"}
-        {value.map((v, i) => <>{deeper}<Json value={v} indent={deeper} />{i < value.length - 1 ? ",\n" : "\n"}</>)}
-        {indent}{"]"}
-      </>
-    );
-  }
-  if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value);
-    if (entries.length === 0) return <>{"{}"}</>;
-    return (
-      <>
-        {"{\n"}
-        {entries.map(([k, v], i) => (
-          <>
-            {deeper}<span class="json-key">{JSON.stringify(k)}</span>: <Json value={v} indent={deeper} />
-            {i < entries.length - 1 ? ",\n" : "\n"}
-          </>
-        ))}
-        {indent}{"}"}
-      </>
-    );
-  }
-  if (typeof value === "string") {
-    // A text with line breaks, such as a stack trace, is easier to read with real ones.
-    return <span class="json-string">{JSON.stringify(value).replaceAll("\\n", "\n" + indent).replaceAll("\\t", "    ")}</span>;
-  }
-  return <span class="json-plain">{String(value)}</span>;
 }

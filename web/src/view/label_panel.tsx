@@ -17,6 +17,11 @@ interface Values {
   counts: Map<string, number> | null;
 }
 
+/** Labels change slowly and counting costs the server: look again twice a minute, not at each refresh. */
+function halfMinute(): number {
+  return runs.value > 0 ? Math.floor(Date.now() / 30_000) : 0;
+}
+
 async function loadValues(label: string): Promise<Values> {
   const { from, to } = resolve(page.value.range, Date.now());
   const names = await labelValues(label, toNs(from), toNs(to + 1000));
@@ -40,7 +45,8 @@ export function LabelPanel() {
   const [search, setSearch] = useState("");
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set(["service_name"]));
   const range = page.value.range;
-  useEffect(() => void loadLabels(), [range]);
+  const refresh = halfMinute();
+  useEffect(() => void loadLabels(), [range, refresh]);
   const names = labels.value;
   const needle = search.trim().toLowerCase();
   const toggle = (name: string) => {
@@ -58,6 +64,7 @@ export function LabelPanel() {
           <Label key={name} name={name} needle={needle} open={open.has(name)} onToggle={() => toggle(name)} />
         ))}
       </div>
+      <a class="licenses hint" href="./licenses.txt">Licences of the packages used</a>
     </nav>
   );
 }
@@ -67,8 +74,7 @@ function Label({ name, needle, open, onToggle }: { name: string; needle: string;
   const [failed, setFailed] = useState(false);
   const wanted = open || needle !== "";
   const { range, query } = page.value;
-  // Counting costs the server more than listing: look again twice a minute, not at each refresh.
-  const refresh = runs.value > 0 ? Math.floor(Date.now() / 30_000) : 0;
+  const refresh = halfMinute();
   useEffect(() => {
     if (!wanted) return;
     let stale = false;
