@@ -7,7 +7,7 @@ import { formatClock, formatDay } from "../lib/time";
 import { go, selectedLevels, span, toggleLevel, volume } from "../state";
 import { useWidth } from "./parts";
 import { axes } from "./plot";
-import { cssColor, theme } from "./theme";
+import { cssColor, mix, theme } from "./theme";
 
 const HEIGHT = 116;
 
@@ -37,10 +37,13 @@ export function Histogram() {
 
   useEffect(() => {
     if (!box.current || width === 0) return;
+    // Faded by mixing, because layers lie on each other and a transparent one would show those behind it.
+    const paper = cssColor("--bg");
     const colours = new Map(LEVELS.map((l) => [l, cssColor(`--level-${l}`)]));
+    const faded = new Map([...colours].map(([l, c]) => [l, mix(c, paper, 0.72)]));
     const fill = (l: Level) => () => {
       const c = chosenRef.current;
-      return (colours.get(l) ?? "") + (c.size > 0 && !c.has(l) ? "40" : "");
+      return (c.size > 0 && !c.has(l) ? faded : colours).get(l) ?? "";
     };
     const bars = uPlot.paths.bars?.({ size: [0.86, 60], align: -1 });
     const u = new uPlot(

@@ -39,3 +39,10 @@ effect(() => {
 export function cssColor(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
+
+/** `share` of the second colour in the first; both as #rrggbb. */
+export function mix(a: string, b: string, share: number): string {
+  const part = (c: string, i: number) => parseInt(c.slice(1 + 2 * i, 3 + 2 * i), 16);
+  const rgb = [0, 1, 2].map((i) => Math.round(part(a, i) * (1 - share) + part(b, i) * share));
+  return `rgb(${rgb.join(" ")})`;
+}
