@@ -1,10 +1,12 @@
-/* json.h - OTLP/JSON to OTLP bytes and back (proto3 JSON mapping with the deviations of the OTLP specification). What is not representable is an error, never dropped. */
+/* json.h - OTLP/JSON to OTLP bytes and back (protobuf's JSON mapping with the deviations of the OTLP specification).
+ * What cannot be said in protobuf is an error on the way in; on the way out, fields that are unknown to us are left out. */
 #pragma once
 #include "otlp/walk.h"
 #include "base/buf.h"
 
 /* ExportLogsServiceRequest. Accepts lowerCamelCase and snake_case keys, numbers as strings, enum names; ignores unknown
- * keys; ids are hex. Errors name the path: "resourceLogs[0].scopeLogs[0].logRecords[2].traceId: not 32 hex digits". */
+ * keys; ids are hex. Errors name the path: "resourceLogs[0].scopeLogs[0].logRecords[2].traceId: not 32 hex digits".
+ * Appends; on failure `out` holds what it held before. */
 MUST_USE bool otlp_from_json(sv json, const struct otlp_limits *limits, struct buf *out, struct err *e);
 void otlp_to_json(sv request, struct buf *out); /* compact, one line; zero scalars left out */
 /* ExportLogsServiceResponse and google.rpc.Status as JSON. */

@@ -4,8 +4,8 @@
  * Not here: UTF-8. Receivers of OTLP differ; failing a whole request for one bad byte in one line would lose the good
  * records beside it, so bytes pass as they are and whoever prints them replaces what is invalid (json_out.h). */
 #include "otlp/walk.h"
+#include "otlp/place.h"
 #include "otlp/wire.h"
-#include <stdio.h>
 
 /* Groups (deprecated, skipped) may hold groups: this many deep. */
 #define GROUP_DEPTH 32
@@ -85,12 +85,6 @@ __attribute__((cold)) const char *wire_why(const uint8_t *at, const uint8_t *end
 
 /* ---- check ---- */
 
-/* Where the check is: a chain from the innermost field outwards, on the stack, read only when something is wrong. */
-struct place {
-    const struct place *up;
-    const char *name;
-    int64_t index; /* -1: a singular field */
-};
 struct check {
     const uint8_t *base;
     uint32_t max_depth, max_records;
@@ -98,27 +92,12 @@ struct check {
     struct err *e;
 };
 
-/* "resource_logs[2].scope_logs[0].log_records[7].body: why"; the inner end of a very long path is left out. */
 __attribute__((cold, noinline)) static bool fail(struct check *c, const struct place *in, enum err_code code,
                                                  const uint8_t *at, const char *why)
 {
-    char path[160] = "";
-    const struct place *chain[4 * OTLP_MAX_DEPTH];
-    size_t depth = 0, n = 0;
-    for (; in && depth < ARRAY_LEN(chain); in = in->up)
-        chain[depth++] = in;
-    while (depth) {
-        const struct place *pl = chain[--depth];
-        char index[24] = "";
-        if (pl->index >= 0)
-            snprintf(index, sizeof index, "[%lld]", (long long)pl->index);
-        if (n + strlen(pl->name) + strlen(index) + 6 > sizeof path) {
-            n += (size_t)snprintf(path + n, sizeof path - n, "...");
-            break;
-        }
-        n += (size_t)snprintf(path + n, sizeof path - n, "%s%s%s", n ? "." : "", pl->name, index);
-    }
-    return err_at(c->e, code, (size_t)(at - c->base), "%s%s%s", path, n ? ": " : "", why);
+    char path[PLACE_MAX];
+    place_path(in, path);
+    return err_at(c->e, code, (size_t)(at - c->base), "%s%s%s", path, *path ? ": " : "", why);
 }
 __attribute__((cold, noinline)) static bool fail_wire(struct check *c, const struct place *in, const uint8_t *at,
                                                       const uint8_t *end)
