@@ -53,7 +53,7 @@ def build(npm, source, work):
         shutil.copyfile(file, target)
     lock = hashlib.sha256((work / "package-lock.json").read_bytes() + (work / "package.json").read_bytes()).hexdigest()
     stamp = work / "installed"
-    if not stamp.exists() or stamp.read_text() != lock:
+    if not (work / "node_modules").is_dir() or not stamp.exists() or stamp.read_text() != lock:
         # No package needs its install script, and an install script is the one thing here that could do anything.
         run(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], work)
         stamp.write_text(lock)

@@ -30,7 +30,7 @@ export function LogList({ scroller }: { scroller: { current: HTMLElement | null 
   const body = useRef<HTMLDivElement>(null);
   const heights = useRef(new Map<string, number>());
   const anchor = useRef<Anchor | null>(null);
-  const atEnd = useRef(false);
+  const atEnd = useRef(!newestFirst);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [active, setActive] = useState<string | null>(null);
   const [view, setView] = useState({ top: 0, height: 800, width: 1000 });
@@ -89,17 +89,20 @@ export function LogList({ scroller }: { scroller: { current: HTMLElement | null 
     anchor.current = null;
   };
 
+  const latestLook = useRef(look);
+  latestLook.current = look;
   useEffect(() => {
     const s = scroller.current;
     if (!s) return;
-    s.addEventListener("scroll", look, { passive: true });
-    const watch = new ResizeObserver(look);
+    const moved = () => latestLook.current();
+    s.addEventListener("scroll", moved, { passive: true });
+    const watch = new ResizeObserver(moved);
     watch.observe(s);
     return () => {
-      s.removeEventListener("scroll", look);
+      s.removeEventListener("scroll", moved);
       watch.disconnect();
     };
-  });
+  }, []);
 
   // Heights made for another width or wrapping mean nothing.
   useLayoutEffect(() => {
