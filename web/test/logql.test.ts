@@ -11,6 +11,12 @@ test("a selector is read with its operators and both kinds of strings", () => {
   ]);
 });
 
+test("labels may be called like anything", () => {
+  for (const name of ["constructor", "toString", "valueOf", "hasOwnProperty", "rate", "count", "ip", "duration", "_"]) {
+    assert.deepEqual(q.findSelector(`{a="b", ${name}="x"}`)?.matchers[1], { name, op: "=", value: "x" }, name);
+  }
+});
+
 test("no selector, no answer", () => {
   assert.equal(q.findSelector(""), null);
   assert.equal(q.findSelector("vector(1)"), null);

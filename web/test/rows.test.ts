@@ -42,6 +42,11 @@ test("a stack trace in one row shows its first and last line", () => {
   assert.deepEqual(summary("one"), { first: "one", more: 0, last: "" });
 });
 
+test("terminal colours are not shown", () => {
+  assert.equal(summary("\x1b[1;31merror\x1b[0m: x").first, "error: x");
+  assert.equal(clip("\x1b[38:5:1ma\x1b[K\nb").first, "a\nb");
+});
+
 test("a wrapping row has an end", () => {
   assert.equal(clip("a\nb").first, "a\nb");
   assert.equal(clip("x\n".repeat(100)).more, 60);

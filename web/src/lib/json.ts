@@ -8,13 +8,10 @@ export interface Token {
   text: string;
 }
 
-/** Beyond this the line is shown as it is. */
-const LONGEST = 200_000;
-
 /** The line as an object or array in indented tokens; null if it is not JSON. */
 export function prettyJson(line: string): Token[] | null {
   const text = line.trim();
-  if (!/^[{[]/.test(text) || text.length > LONGEST) return null;
+  if (!/^[{[]/.test(text)) return null;
   try {
     JSON.parse(text);
   } catch {

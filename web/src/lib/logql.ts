@@ -121,9 +121,13 @@ function toMatcher(query: string, node: SyntaxNode): Matcher | null {
   const id = node.getChild("Identifier");
   const str = node.getChild("String");
   if (!id || !str) return null;
+  // The grammar's table of keywords also knows the names every JavaScript object has, such as `constructor`, and
+  // reads such a label from its second letter on.
+  let from = id.from;
+  while (from > 0 && /\w/.test(query.charAt(from - 1))) from--;
   const op = query.slice(id.to, str.from).trim();
   if (op !== "=" && op !== "!=" && op !== "=~" && op !== "!~") return null;
-  return { name: query.slice(id.from, id.to), op, value: unquote(query.slice(str.from, str.to)) };
+  return { name: query.slice(from, id.to), op, value: unquote(query.slice(str.from, str.to)) };
 }
 
 /** The first stream selector of the query. */

@@ -93,9 +93,14 @@ export interface Summary {
 const WIDEST = 4000;
 const TALLEST = 40;
 
+/** Without the colour codes of a terminal. */
+export function plain(line: string): string {
+  return line.includes("\x1b") ? line.replace(/\x1b\[[0-9;:]*[A-Za-z]/g, "") : line;
+}
+
 /** A record in one line of the list: its first line, and for a stack trace also the last one, which names it. */
 export function summary(line: string): Summary {
-  const text = line.trimEnd();
+  const text = plain(line).trimEnd();
   const end = text.indexOf("\n");
   if (end < 0) return { first: text.slice(0, WIDEST), more: 0, last: "" };
   const start = text.lastIndexOf("\n") + 1;
@@ -106,7 +111,7 @@ export function summary(line: string): Summary {
 
 /** A record in a wrapping list: all its lines, unless it is very long. */
 export function clip(line: string): Summary {
-  const lines = line.trimEnd().split("\n");
+  const lines = plain(line).trimEnd().split("\n");
   const shown = lines.slice(0, TALLEST).join("\n");
   const cut = shown.length > WIDEST ? shown.slice(0, WIDEST) + " …" : shown;
   return { first: cut, more: Math.max(0, lines.length - TALLEST), last: "" };

@@ -1,8 +1,9 @@
 // A record opened: the whole line and its labels in the groups the store keeps them in.
 import { useMemo } from "preact/hooks";
+import { count } from "../lib/format";
 import { prettyJson } from "../lib/json";
 import { excludeLabelValue, filterField, setLabelValues } from "../lib/logql";
-import type { Labels, Row } from "../lib/rows";
+import { plain, type Labels, type Row } from "../lib/rows";
 import { formatNs } from "../lib/time";
 import { draft, go } from "../state";
 import { Cross, Minus, Plus } from "./icons";
@@ -10,8 +11,12 @@ import { CopyButton } from "./parts";
 
 type Kind = "label" | "field";
 
+/** More than this at once makes a browser slow. */
+const LONGEST = 100_000;
+
 export function Details({ row, onClose }: { row: Row; onClose: () => void }) {
-  const json = useMemo(() => prettyJson(row.line), [row.line]);
+  const text = useMemo(() => plain(row.line).trimEnd(), [row.line]);
+  const json = useMemo(() => (text.length > LONGEST ? null : prettyJson(text)), [text]);
   return (
     <div class="details">
       <div class="details-bar">
@@ -24,7 +29,8 @@ export function Details({ row, onClose }: { row: Row; onClose: () => void }) {
       <pre class="whole">
         {json
           ? json.map((t) => (t.kind === "mark" ? t.text : <span class={`json-${t.kind}`}>{t.text}</span>))
-          : row.line.trimEnd() || "(empty line)"}
+          : text.slice(0, LONGEST) || "(empty line)"}
+        {text.length > LONGEST && <em>{`… ${count(text.length - LONGEST)} more characters. “Copy line” has them all.`}</em>}
       </pre>
       <Group title="Labels" kind="label" items={row.labels} />
       <Group title="Structured metadata" kind="field" items={row.meta} />
