@@ -36,7 +36,9 @@ TEST(every_file_can_be_served)
         CHECK(f->gz_size < f->size);
         unsigned char *out = malloc(f->size);
         REQUIRE(out);
-        z_stream z = {.next_in = (unsigned char *)f->gz, .avail_in = (uInt)f->gz_size, .next_out = out,
+        z_stream z = {.next_in = (unsigned char *)f->gz,
+                      .avail_in = (uInt)f->gz_size,
+                      .next_out = out,
                       .avail_out = (uInt)f->size};
         CHECK(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK);
         CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END && z.total_out == f->size);

@@ -70,7 +70,7 @@ export function MetricChart({ chart }: { chart: Chart }) {
       {
         width,
         height: 300,
-        padding: [10, 12, 0, 0],
+        padding: [10, 18, 0, 0],
         legend: { show: false },
         axes: axes(),
         scales: {

@@ -50,7 +50,7 @@ export function Histogram() {
       {
         width,
         height: HEIGHT,
-        padding: [6, 8, 0, 0],
+        padding: [6, 18, 0, 0],
         legend: { show: false },
         axes: axes(),
         scales: {
