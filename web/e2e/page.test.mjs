@@ -134,7 +134,7 @@ test("a level of the legend filters and lets go again", { skip }, async () => {
 test("a metric query draws a chart", { skip }, async () => {
   const { page, wrong, close } = await open(state('sum by (service_name) (count_over_time({service_name=~".+"}[5m]))'));
   await page.locator(".series tbody tr").first().waitFor();
-  assert.ok((await page.locator(".metric canvas").count()) > 0);
+  await page.locator(".metric canvas").waitFor();
   await shot(page, "metric");
   assert.deepEqual(wrong, []);
   await close();
