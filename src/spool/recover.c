@@ -155,10 +155,8 @@ static bool scan(struct spool *sp, struct segment *sg, const struct found *f, bo
                  struct err *e)
 {
     SCOPED(io_close) int fd = -1;
-    if (f->size < sg->header_len) {
-        rec->torn_bytes += last ? f->size : 0;
+    if (f->size < sg->header_len)
         return true;
-    }
     if (!open_segment(sp, f->no, last ? O_RDWR : O_RDONLY, &fd, e))
         return false;
     struct seg_walk w;
@@ -209,7 +207,8 @@ static bool adopt(struct spool *sp, const struct found *f, bool last, struct spo
     sg->header_lost = !f->header_ok;
     atomic_store(&sg->sealed, true);
     atomic_store(&sg->end, f->size);
-    atomic_store(&sg->end_seq, f->end_seq);
+    if (f->end_known)
+        atomic_store(&sg->end_seq, f->end_seq);
     if (!f->end_known && !scan(sp, sg, f, last, rec, e))
         return err_ctx(e, "segment %" PRIu64, f->no);
     bool no_frames = atomic_load(&sg->end_seq) == sg->first_seq;
@@ -218,6 +217,7 @@ static bool adopt(struct spool *sp, const struct found *f, bool last, struct spo
     if (last && !f->header_ok && no_frames) { /* rule (4) */
         char name[SEG_NAME_BYTES];
         seg_name(f->no, name);
+        rec->torn_bytes += MIN(f->size, (uint64_t)sg->header_len);
         segment_unref(sp, sg);
         sp->segs.n--;
         return io_unlinkat(sp->dirfd, name, e);
