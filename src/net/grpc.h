@@ -8,9 +8,37 @@
 void grpc_frame(struct buf *out, bool compressed, sv message);
 /* Exactly one message in `body`. ERR_LIMIT past max (measured on the prefix, before reading on). */
 MUST_USE bool grpc_unframe(sv body, uint64_t max, bool *ret_compressed, sv *ret, struct err *e);
-void grpc_put_message(struct buf *out, sv text);          /* grpc-message percent-encoding */
-void grpc_get_message(sv value, struct buf *out);
-bool grpc_parse_timeout(sv value, int64_t *ret_ns);       /* "5S", "200m": <at most 8 digits><HMSmun> */
+void grpc_put_message(struct buf *out, sv text); /* grpc-message percent-encoding */
+void grpc_get_message(sv value, struct buf *out); /* bad escapes stay as they are */
+MUST_USE bool grpc_parse_timeout(sv value, int64_t *ret_ns); /* "5S", "200m": <at most 8 digits><HMSmun> */
+/* grpc-encoding names: identity, gzip, snappy (framed, as Go's), zstd. False: unknown. */
+MUST_USE bool grpc_codec(sv name, enum codec *ret);
+/* The value of grpc-status-details-bin: base64 of google.rpc.Status with a RetryInfo when retry_after_ms >= 0; and that of
+ * google.rpc.retryinfo-bin. */
+void grpc_put_status_details(struct buf *out, int status, sv message, int64_t retry_after_ms);
+void grpc_put_retry_info(struct buf *out, int64_t retry_after_ms);
+/* Finds a RetryInfo in a grpc-status-details-bin value, padded or not. */
+MUST_USE bool grpc_get_retry_info(sv details_base64, int64_t *ret_ms);
+
+enum grpc_status {
+    GRPC_OK = 0,
+    GRPC_CANCELLED = 1,
+    GRPC_UNKNOWN = 2,
+    GRPC_INVALID_ARGUMENT = 3,
+    GRPC_DEADLINE_EXCEEDED = 4,
+    GRPC_NOT_FOUND = 5,
+    GRPC_ALREADY_EXISTS = 6,
+    GRPC_PERMISSION_DENIED = 7,
+    GRPC_RESOURCE_EXHAUSTED = 8,
+    GRPC_FAILED_PRECONDITION = 9,
+    GRPC_ABORTED = 10,
+    GRPC_OUT_OF_RANGE = 11,
+    GRPC_UNIMPLEMENTED = 12,
+    GRPC_INTERNAL = 13,
+    GRPC_UNAVAILABLE = 14,
+    GRPC_DATA_LOSS = 15,
+    GRPC_UNAUTHENTICATED = 16
+};
 
 struct grpc_call; /* belongs to the method until grpc_reply() */
 struct grpc_method {
@@ -20,11 +48,12 @@ struct grpc_method {
 struct grpc_config {
     uint64_t max_recv_bytes; /* after decompression; 0: 4 MiB. RESOURCE_EXHAUSTED "grpc: received message larger than max …" */
 };
-/* The http handler body: serves `methods` (ends with {0}); others get UNIMPLEMENTED. Non-gRPC content types: HTTP 415. */
+/* The http handler's body: serves `methods` (ends with {0}); others get UNIMPLEMENTED. Non-gRPC content types: HTTP 415. */
 void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods, void *ctx, struct http_exchange *x);
 
 sv grpc_message(const struct grpc_call *c); /* decompressed request message */
 const struct http_request *grpc_request(const struct grpc_call *c);
+const _Atomic bool *grpc_cancelled(const struct grpc_call *c); /* as http_cancelled(); also when the deadline passes */
 int64_t grpc_deadline_mono_ns(const struct grpc_call *c); /* 0: none; when it passes the caller gets DEADLINE_EXCEEDED */
 /* Answers. status 0: `body` is the response message. Otherwise `message` explains; retry_after_ms >= 0 adds RetryInfo in
  * grpc-status-details-bin and google.rpc.retryinfo-bin (Python's SDK reads only the latter). Any thread; ends the call. */
