@@ -39,6 +39,28 @@ struct client_response { /* views are valid during the call of done */
     struct err err; /* ERR_TIMEOUT, ERR_UNAVAILABLE (connect, reset), ERR_LIMIT (response too large) */
 };
 typedef void client_done_fn(void *ctx, const struct client_response *r); /* on the loop, exactly once */
-/* Any thread. */
+/* Any thread. Without memory to even post it, `done` is called before this returns. */
 void http_client_send(struct http_client *c, const struct client_request *req, client_done_fn *done, void *ctx);
+uint64_t http_client_max_response(const struct http_client *c);
 sv client_header(const struct client_response *r, sv lower_case_name); /* headers, then trailers */
+
+/* A unary gRPC call over such a client (http2_prior_knowledge for plain text). */
+struct grpc_client_request {      /* copied, except message: it must live until done is called */
+    const char *url;              /* "http://host:4317", with https for TLS */
+    const char *method;           /* "/package.Service/Method" */
+    const struct http_header *headers; /* metadata; -bin values in base64 */
+    size_t n_headers;
+    sv message;
+    bool gzip;
+    int64_t timeout_ms; /* also sent as grpc-timeout; 0: 30 s */
+};
+struct grpc_client_response { /* views are valid during the call of done */
+    int status;               /* enum grpc_status */
+    bool answered;            /* the server said so; false: derived from `err` or from an HTTP status */
+    sv message;               /* why, when status is not 0 */
+    sv body;                  /* the response message, when it is */
+    int64_t retry_after_ms;   /* from RetryInfo; -1: none */
+    struct err err;           /* of the transport */
+};
+typedef void grpc_client_done_fn(void *ctx, const struct grpc_client_response *r); /* on the loop, exactly once */
+void grpc_client_call(struct http_client *c, const struct grpc_client_request *req, grpc_client_done_fn *done, void *ctx);
