@@ -144,9 +144,21 @@ static bool scalar(struct loader *ld, struct yaml *y)
     struct fy_token *t = ld->ev->scalar.value;
     if (!token_text(ld, t, &y->text))
         return false;
-    y->quoted = t && fy_token_scalar_style(t) != FYSS_PLAIN;
+    enum fy_scalar_style style = t ? fy_token_scalar_style(t) : FYSS_PLAIN;
+    y->quoted = style != FYSS_PLAIN;
+    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && y->column > 1)
+        y->column--; /* the mark is behind the quote */
     y->kind = !y->quoted && is_null_word(y->text) ? YAML_NULL : YAML_SCALAR;
     return take_tag(ld, ld->ev->scalar.tag, y);
+}
+
+/* A value that was left out has no mark of its own. */
+static void place(struct yaml *y, unsigned line, unsigned column)
+{
+    if (y->line)
+        return;
+    y->line = line;
+    y->column = column;
 }
 
 static bool list(struct loader *ld, struct yaml *y, unsigned depth)
@@ -161,6 +173,7 @@ static bool list(struct loader *ld, struct yaml *y, unsigned depth)
             return true;
         if (!value(ld, depth + 1, tail))
             return false;
+        place(*tail, y->line, y->column);
         tail = &(*tail)->next;
     }
 }
@@ -234,6 +247,7 @@ static bool members(struct loader *ld, struct yaml *y, unsigned depth, struct ma
         }
         if (!step(ld) || !value(ld, depth + 1, &v))
             return false;
+        place(v, key.line, key.column);
         v->key = key.text;
         v->key_line = key.line;
         v->key_column = key.column;
@@ -274,8 +288,8 @@ static bool value(struct loader *ld, unsigned depth, struct yaml **ret)
     if (!y)
         return false;
     const struct fy_mark *m = fy_event_start_mark(ld->ev);
-    y->line = m ? (unsigned)m->line + 1 : 1;
-    y->column = m ? (unsigned)m->column + 1 : 1;
+    y->line = m ? (unsigned)m->line + 1 : 0;
+    y->column = m ? (unsigned)m->column + 1 : 0;
     struct fy_token *anchor = fy_event_get_anchor_token(ld->ev);
     if (anchor && !token_text(ld, anchor, &name))
         return false;
@@ -319,8 +333,7 @@ static bool stream(struct loader *ld, struct yaml **ret)
     }
     if (!root && !(root = node_new(ld)))
         return false;
-    if (!root->line)
-        root->line = root->column = 1;
+    place(root, 1, 1);
     *ret = root;
     return true;
 }

@@ -68,7 +68,7 @@ TEST(marks_point_at_keys_and_values)
     arena_init(&a, 1 << 20);
     struct yaml *y;
     struct err e = {0};
-    REQUIRE_OK(yaml_parse(SV("a:\n  bb: 12\n  c: [x,\n      y]\n"), "f", &a, &y, &e), &e);
+    REQUIRE_OK(yaml_parse(SV("a:\n  bb: 12\n  c: [x,\n      y]\nd: \"q\"\ne:\nf: 'x'\n"), "f", &a, &y, &e), &e);
     const struct yaml *v = yaml_get(yaml_get(y, SV("a")), SV("bb"));
     REQUIRE(v);
     CHECK_EQ(v->key_line, 2);
@@ -79,6 +79,13 @@ TEST(marks_point_at_keys_and_values)
     REQUIRE(v);
     CHECK_EQ(v->first->next->line, 4);
     CHECK_EQ(v->first->next->column, 7);
+    v = yaml_get(y, SV("d")); /* a quoted value begins with its quote */
+    REQUIRE(v);
+    CHECK_EQ(v->column, 4);
+    v = yaml_get(y, SV("e")); /* one left out is where its key is */
+    REQUIRE(v);
+    CHECK_EQ(v->line, 6);
+    CHECK_EQ(v->column, 1);
     CHECK(!yaml_get(v, SV("x")) && !yaml_get(NULL, SV("x")));
     arena_done(&a);
 }
