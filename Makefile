@@ -10,7 +10,7 @@ asan_options = -Db_sanitize=address,undefined -Db_lundef=false -Dui=disabled
 tsan_options = -Db_sanitize=thread -Db_lundef=false -Dui=disabled
 fuzz_options = -Dfuzzing=true $(asan_options)
 
-.PHONY: all setup clients run check ci asan tsan build-asan build-tsan build-fuzz fuzz bench lint install clean help
+.PHONY: all setup clients run check interop ci asan tsan build-asan build-tsan build-fuzz fuzz bench lint install clean help
 
 all: setup ## Set up what is missing and build the optimised program, build/weir (the default)
 	@test -f build/build.ninja || meson setup build
@@ -29,6 +29,10 @@ run: all ## Start everything with the demo services, print the page's address an
 
 check: all clients ## Run every test: unit tests, fuzz corpora, the page's tests, end-to-end tests
 	@tools/check unit e2e
+
+interop: all clients ## Run our processes beside the stock OpenTelemetry Collector (builds it; needs Go)
+	@tools/stock-collector
+	@build/venv/bin/python -m pytest tests/e2e/stock_collector.py
 
 ci: all clients build-asan ## What CI runs: lint, the unit tests under ASan and UBSan, then all of `make check`
 	@$(SETUP) build lint
