@@ -1,4 +1,5 @@
 """Fixtures of the end-to-end tests; weirkit.py says how they work."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -10,6 +11,10 @@ import weirkit
 HERE = pathlib.Path(__file__).resolve().parent
 NPM = weirkit.ROOT / 'build' / 'npm'
 MEASURED = []
+
+# What this machine says to every SDK and client is not part of a test.
+for name in [n for n in os.environ if n.startswith(('OTEL_', 'WEIR_ADDR', 'LOKI_')) or n.lower().endswith('_proxy')]:
+    del os.environ[name]
 
 # The collector's configuration as its users write it; only the addresses are of the test.
 COLLECTOR_YAML = '''\
