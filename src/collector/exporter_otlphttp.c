@@ -32,7 +32,7 @@ struct otlphttp_cfg {
 static const struct option options[] = {
     OPT(STR, struct otlphttp_cfg, endpoint, NULL, "base URL; /v1/logs is appended"),
     OPT(STR, struct otlphttp_cfg, logs_endpoint, NULL, "the whole URL instead"),
-    OPT(STR, struct otlphttp_cfg, compression, "gzip", "gzip, zstd, snappy, x-snappy-framed, zlib, deflate, lz4, none"),
+    OPT(STR, struct otlphttp_cfg, compression, "gzip", "gzip, zstd, snappy, zlib, deflate, lz4, none"),
     OPT(STR, struct otlphttp_cfg, encoding, "proto", "proto or json"),
     OPT(DURATION, struct otlphttp_cfg, timeout, "30s", "of one attempt"),
     OPT(U64, struct otlphttp_cfg, max_conns_per_host, "0", "connections at a time; 0: 16"),
@@ -87,7 +87,7 @@ static bool codec_of(sv name, enum codec *ret)
         *ret = CODEC_NONE;
         return true;
     }
-    return codec_of_name(name, ret);
+    return codec_of_name(name, ret) && *ret != CODEC_SNAPPY_FRAMED; /* read, but not written here */
 }
 
 static bool is_url(sv s)
