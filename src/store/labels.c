@@ -1,8 +1,8 @@
 /* labels.c - see labels.h. The canonical text is both what people read in messages and what labels_hash() hashes, so its
  * escapes are frozen: \\ \" \a \b \f \n \r \t \v, \xNN for other control bytes and for bytes that are not UTF-8. */
 #include "store/labels.h"
-#define XXH_STATIC_LINKING_ONLY /* the state lives on the stack */
-#include <xxhash.h>
+#include "store/hash.h"
+#include <stdlib.h>
 
 sv labels_get(struct labels l, sv name)
 {
@@ -136,9 +136,8 @@ struct labels labels_copy(struct arena *a, struct labels l)
     return at ? (struct labels){at, l.n} : (struct labels){0};
 }
 
-void labels_sort(struct label *at, size_t n)
+static void insertion_sort(struct label *at, size_t n)
 {
-    /* Sets are small (tens): insertion is stable and fast there. Hostile sets are cut by the limits before they come here. */
     for (size_t i = 1; i < n; i++) {
         struct label x = at[i];
         size_t j = i;
@@ -146,6 +145,23 @@ void labels_sort(struct label *at, size_t n)
             at[j] = at[j - 1];
         at[j] = x;
     }
+}
+
+/* Sets are small, tens at most, unless a peer is hostile: then halves are sorted and merged. */
+void labels_sort(struct label *at, size_t n)
+{
+    struct label *half = n > 32 ? malloc(n / 2 * sizeof *half) : NULL;
+    if (!half) {
+        insertion_sort(at, n);
+        return;
+    }
+    size_t n_half = n / 2;
+    labels_sort(at, n_half);
+    labels_sort(at + n_half, n - n_half);
+    memcpy(half, at, n_half * sizeof *half);
+    for (size_t i = 0, j = n_half, k = 0; i < n_half;)
+        at[k++] = j < n && sv_cmp(at[j].name, half[i].name) < 0 ? at[j++] : half[i++];
+    free(half);
 }
 
 bool matcher_accepts(const struct matcher *m, sv value)

@@ -17,6 +17,10 @@ bool labels_eq(struct labels a, struct labels b);
 uint64_t labels_hash(struct labels l); /* xxh3 of the canonical text; stable across hosts: part of formats */
 /* {a="b", c="d"} with Go-style escapes, as Loki writes it in messages. */
 void labels_text(struct labels l, struct buf *out);
+/* Reads what a Loki push sends: {a="b", c='d', e=`f`,} with Go's escapes in the first two kinds of quotes; blanks anywhere
+ * between words, labels without a value left out. Sorted; lives in `a` or points into `text`. ERR_PARSE with pos and
+ * "1:3: parse error: ..."; ERR_INVALID: a name comes twice. */
+MUST_USE bool labels_parse(sv text, struct arena *a, struct labels *ret, struct err *e);
 /* A deep copy in `a`; at is NULL when out of memory. */
 struct labels labels_copy(struct arena *a, struct labels l);
 void labels_sort(struct label *at, size_t n); /* by name; stable */
