@@ -1,0 +1,283 @@
+/* chunk.c - see chunk.h. */
+#include "store/chunk.h"
+#include "store/hash.h"
+
+struct chunk *chunk_ref(struct chunk *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void chunk_unref(struct chunk *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(c->ts);
+    free(c->stream);
+    free(c->line_end);
+    free(c->meta_end);
+    free(c->hash);
+    free(c->lines);
+    free(c->meta);
+    free(c->pairs);
+    free(c->strings);
+    free(c->streams);
+    free(c);
+}
+
+uint64_t row_hash_line(sv line)
+{
+    return hash_bytes(line);
+}
+
+uint64_t row_hash_pair(struct label l)
+{
+    return hash_join(hash_bytes(l.name), hash_bytes(l.value));
+}
+
+void chunk_builder_done(struct chunk_builder *b)
+{
+    vec_done(&b->ts);
+    vec_done(&b->stream);
+    vec_done(&b->line_end);
+    vec_done(&b->meta_end);
+    vec_done(&b->hash);
+    vec_done(&b->meta);
+    vec_done(&b->pairs);
+    vec_done(&b->streams);
+    buf_done(&b->lines);
+    buf_done(&b->strings);
+    free(b->slots);
+    free(b->stream_slots);
+    *b = (struct chunk_builder){0};
+}
+
+static bool pair_is(const struct chunk_builder *b, const struct pair *p, struct label l)
+{
+    return sv_eq(sv_make(b->strings.p + p->name_at, p->name_n), l.name) &&
+           sv_eq(sv_make(b->strings.p + p->value_at, p->value_n), l.value);
+}
+
+/* Open addressing with numbers: a slot holds 1 + the index of an item, whose hash `hash_of` tells. */
+static bool slots_grow(uint32_t **slots, size_t *n_slots, size_t n_items, uint64_t (*hash_of)(const void *, size_t),
+                       const void *items)
+{
+    if ((n_items + 1) * 2 <= *n_slots)
+        return true;
+    size_t n = *n_slots ? *n_slots * 2 : 64;
+    uint32_t *bigger = calloc(n, sizeof *bigger);
+    if (!bigger)
+        return false;
+    for (size_t k = 0; k < n_items; k++) {
+        size_t i = hash_of(items, k) & (n - 1);
+        while (bigger[i])
+            i = (i + 1) & (n - 1);
+        bigger[i] = (uint32_t)k + 1;
+    }
+    free(*slots);
+    *slots = bigger;
+    *n_slots = n;
+    return true;
+}
+
+static uint64_t pair_hash_at(const void *pairs, size_t i)
+{
+    return ((const struct pair *)pairs)[i].hash;
+}
+
+static uint64_t stream_hash_at(const void *streams, size_t i)
+{
+    return ((const struct chunk_stream *)streams)[i].st->hash;
+}
+
+static bool string_put(struct chunk_builder *b, sv s, uint32_t *ret_at)
+{
+    if (b->strings.n + s.n > UINT32_MAX)
+        return false;
+    *ret_at = (uint32_t)b->strings.n;
+    buf_sv(&b->strings, s);
+    bool ok = !b->strings.failed;
+    b->strings.failed = ERR_NONE;
+    return ok;
+}
+
+/* Names repeat from pair to pair (trace_id, trace_id, ...): their bytes are kept once where that is cheap to see. */
+static bool name_put(struct chunk_builder *b, sv name, uint32_t *ret_at)
+{
+    size_t at = name.n ? (name.n * 31 + (unsigned char)name.p[0] * 7 + (unsigned char)name.p[name.n - 1]) % 64 : 0;
+    if (b->names[at].n == name.n && sv_eq(sv_make(b->strings.p + b->names[at].at, name.n), name)) {
+        *ret_at = b->names[at].at;
+        return true;
+    }
+    if (!string_put(b, name, ret_at))
+        return false;
+    b->names[at].at = *ret_at;
+    b->names[at].n = (uint32_t)name.n;
+    return true;
+}
+
+bool chunk_builder_pair(struct chunk_builder *b, struct label l, uint64_t hash, uint32_t *ret)
+{
+    if (!slots_grow(&b->slots, &b->n_slots, b->pairs.n, pair_hash_at, b->pairs.at))
+        return false;
+    size_t i = hash & (b->n_slots - 1);
+    for (; b->slots[i]; i = (i + 1) & (b->n_slots - 1)) {
+        struct pair *p = &b->pairs.at[b->slots[i] - 1];
+        if (p->hash == hash && pair_is(b, p, l)) {
+            *ret = b->slots[i] - 1;
+            return true;
+        }
+    }
+    struct pair p = {.name_n = (uint32_t)l.name.n, .value_n = (uint32_t)l.value.n, .hash = hash};
+    if (b->pairs.n >= UINT32_MAX - 1 || !name_put(b, l.name, &p.name_at) || !string_put(b, l.value, &p.value_at) ||
+        !vec_push(&b->pairs))
+        return false;
+    b->pairs.at[b->pairs.n - 1] = p;
+    *ret = (uint32_t)b->pairs.n - 1;
+    b->slots[i] = (uint32_t)b->pairs.n;
+    return true;
+}
+
+static bool stream_slot(struct chunk_builder *b, struct stream *st, uint32_t *ret)
+{
+    if (b->last_stream < b->streams.n && b->streams.at[b->last_stream].st == st) {
+        *ret = b->last_stream;
+        return true;
+    }
+    if (!slots_grow(&b->stream_slots, &b->n_stream_slots, b->streams.n, stream_hash_at, b->streams.at))
+        return false;
+    size_t i = st->hash & (b->n_stream_slots - 1);
+    for (; b->stream_slots[i]; i = (i + 1) & (b->n_stream_slots - 1)) {
+        uint32_t slot = b->stream_slots[i] - 1;
+        if (b->streams.at[slot].st == st) {
+            *ret = b->last_stream = slot;
+            return true;
+        }
+    }
+    struct chunk_stream *room = vec_push(&b->streams);
+    if (!room)
+        return false;
+    *room = (struct chunk_stream){.st = st, .min_ts = INT64_MAX, .max_ts = INT64_MIN};
+    b->stream_slots[i] = (uint32_t)b->streams.n;
+    *ret = b->last_stream = (uint32_t)b->streams.n - 1;
+    return true;
+}
+
+bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stream *st, sv line, const uint32_t *ids,
+                       size_t n_ids)
+{
+    size_t rows = b->ts.n + 1;
+    uint32_t slot;
+    if (b->lines.n + line.n > UINT32_MAX || b->meta.n + n_ids > UINT32_MAX || !vec_reserve(&b->ts, rows) ||
+        !vec_reserve(&b->stream, rows) || !vec_reserve(&b->line_end, rows) || !vec_reserve(&b->meta_end, rows) ||
+        !vec_reserve(&b->hash, rows) || !vec_reserve(&b->meta, b->meta.n + n_ids) || !stream_slot(b, st, &slot))
+        return false;
+    buf_sv(&b->lines, line);
+    bool ok = !b->lines.failed;
+    b->lines.failed = ERR_NONE;
+    if (!ok)
+        return false;
+    uint64_t hash = row_hash_line(line);
+    for (size_t i = 0; i < n_ids; i++) {
+        b->meta.at[b->meta.n + i] = ids[i];
+        hash = hash_join(hash, b->pairs.at[ids[i]].hash);
+    }
+    b->meta.n += n_ids;
+    size_t r = b->ts.n++;
+    b->ts.at[r] = ts;
+    b->stream.at[r] = slot;
+    b->line_end.at[r] = (uint32_t)b->lines.n;
+    b->meta_end.at[r] = (uint32_t)b->meta.n;
+    b->hash.at[r] = hash;
+    b->stream.n = b->line_end.n = b->meta_end.n = b->hash.n = b->ts.n;
+    struct chunk_stream *cs = &b->streams.at[slot];
+    cs->rows++;
+    cs->bytes += line.n;
+    cs->min_ts = MIN(cs->min_ts, ts);
+    cs->max_ts = MAX(cs->max_ts, ts);
+    return true;
+}
+
+/* Gives back what a doubling column has too much; the column stays as it is when that fails. */
+#define COLUMN_TAKE(c, field, v)                                                                                  \
+    do {                                                                                                          \
+        size_t bytes_ = (v)->n * sizeof *(v)->at;                                                                 \
+        void *less_ = (v)->n < (v)->cap ? realloc((v)->at, bytes_ ? bytes_ : 1) : (v)->at;                        \
+        (c)->field = less_ ? less_ : (void *)(v)->at;                                                             \
+        (c)->memory += bytes_;                                                                                    \
+        (v)->at = NULL;                                                                                           \
+        (v)->n = (v)->cap = 0;                                                                                    \
+    } while (0)
+
+static char *bytes_take(struct buf *b, size_t *memory)
+{
+    size_t n;
+    char *p = buf_take(b, &n), *less = realloc(p, n ? n : 1);
+    *memory += n;
+    return less ? less : p;
+}
+
+struct chunk *chunk_builder_take(struct chunk_builder *b)
+{
+    struct chunk *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    atomic_init(&c->refs, 1);
+    c->n = (uint32_t)b->ts.n;
+    c->n_streams = (uint32_t)b->streams.n;
+    c->n_pairs = (uint32_t)b->pairs.n;
+    c->min_ts = INT64_MAX;
+    c->max_ts = INT64_MIN;
+    for (uint32_t i = 0; i < c->n_streams; i++) {
+        c->min_ts = MIN(c->min_ts, b->streams.at[i].min_ts);
+        c->max_ts = MAX(c->max_ts, b->streams.at[i].max_ts);
+    }
+    c->line_bytes = b->lines.n;
+    c->memory = sizeof *c;
+    COLUMN_TAKE(c, ts, &b->ts);
+    COLUMN_TAKE(c, stream, &b->stream);
+    COLUMN_TAKE(c, line_end, &b->line_end);
+    COLUMN_TAKE(c, meta_end, &b->meta_end);
+    COLUMN_TAKE(c, hash, &b->hash);
+    COLUMN_TAKE(c, meta, &b->meta);
+    COLUMN_TAKE(c, pairs, &b->pairs);
+    COLUMN_TAKE(c, streams, &b->streams);
+    c->lines = bytes_take(&b->lines, &c->memory);
+    c->strings = bytes_take(&b->strings, &c->memory);
+    chunk_builder_done(b);
+    return c;
+}
+
+static bool rows_copy(struct chunk_builder *b, const struct chunk *c)
+{
+    uint32_t *ids = malloc((c->n_pairs ? c->n_pairs : 1) * sizeof *ids), row_ids_cap = 64;
+    uint32_t *row_ids = malloc(row_ids_cap * sizeof *row_ids);
+    bool ok = ids && row_ids;
+    for (uint32_t i = 0; ok && i < c->n_pairs; i++)
+        ok = chunk_builder_pair(b, chunk_pair(c, i), c->pairs[i].hash, &ids[i]);
+    for (uint32_t r = 0; ok && r < c->n; r++) {
+        uint32_t n;
+        const uint32_t *meta = chunk_meta(c, r, &n);
+        if (n > row_ids_cap) {
+            uint32_t *more = realloc(row_ids, n * sizeof *row_ids);
+            if (!(ok = more))
+                break;
+            row_ids = more;
+            row_ids_cap = n;
+        }
+        for (uint32_t k = 0; k < n; k++)
+            row_ids[k] = ids[meta[k]];
+        ok = chunk_builder_add(b, c->ts[r], c->streams[c->stream[r]].st, chunk_line(c, r), row_ids, n);
+    }
+    free(ids);
+    free(row_ids);
+    return ok;
+}
+
+struct chunk *chunk_join(const struct chunk *x, const struct chunk *y)
+{
+    struct chunk_builder b = {0};
+    struct chunk *c = rows_copy(&b, x) && rows_copy(&b, y) ? chunk_builder_take(&b) : NULL;
+    chunk_builder_done(&b);
+    return c;
+}

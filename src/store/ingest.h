@@ -1,0 +1,42 @@
+/* ingest.h - from request bytes to chunks of rows. Pure but for the registry: no disk, no clock, no threads of its own.
+ * (1) One pass over the request; text is copied once, into the chunk.
+ * (2) The same bytes, rules, arrival time and list of refused records give the same rows: that is what replaying the
+ *     write-ahead log rests on. Limits are checked on the way in only. */
+#pragma once
+#include "store/chunk.h"
+#include "store/rejects.h"
+#include "store/store.h"
+
+enum { /* rules, kept with each request in the log */
+    RULE_LEVEL_LABEL = 1,
+    RULE_SERVICE_NAME = 2,
+    RULE_LEVELS = 4,
+};
+unsigned rules_of_config(const struct store_config *cfg);
+
+struct ingest_request {
+    struct tenant *tenant;
+    sv bytes;
+    bool loki;               /* logproto.PushRequest, else ExportLogsServiceRequest */
+    unsigned rules;
+    int64_t arrived_wall_ns; /* the time of records that have none */
+    const struct store_config *limits; /* NULL: replay */
+    int64_t now_wall_ns;     /* for the age limits */
+    const uint32_t *refused; /* replay: ascending numbers of the records refused then */
+    size_t n_refused;
+};
+
+struct ingest_result {
+    VEC(struct chunk *) chunks;
+    VEC(uint32_t) refused;   /* numbers of the refused records, ascending */
+    struct rejects rejects;
+    uint64_t n_records, n_rows, line_bytes, metadata_bytes;
+};
+
+/* False: nothing of the request is taken. ERR_PARSE: malformed (labels that do not parse, too); ERR_NOMEM. */
+MUST_USE bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct err *e);
+void ingest_result_done(struct ingest_result *r);
+static inline UNUSED void ingest_result_done_scoped(struct ingest_result *r)
+{
+    ingest_result_done(r);
+}

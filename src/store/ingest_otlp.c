@@ -1,0 +1,342 @@
+/* ingest_otlp.c - what an ExportLogsServiceRequest means to the store (Loki documentation, "Ingesting logs to Loki using
+ * OpenTelemetry Collector": which attributes become labels, which structured metadata, under which names, in which order).
+ * (1) Of equal names the later addition wins: record attributes, the record's fixed fields, resource attributes, scope
+ *     attributes, scope fields.
+ * (2) A resource or attribute whose name cannot be a label refuses its records, not the request. */
+#include "store/ingest_row.h"
+#include "base/json_out.h"
+#include "otlp/walk.h"
+#include "store/rules.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { LEVELS_MAX = 8, NAME_MAX_BYTES = 4096 };
+
+struct pair_list {
+    VEC(struct label) v;
+};
+
+/* The text of a value; numbers and other made texts live in `a`. p NULL: out of memory. */
+static sv value_text(sv any_value, struct arena *a)
+{
+    struct otlp_value v = otlp_read_value(any_value);
+    switch (v.kind) {
+    case OTLP_STRING:
+        return v.text.p ? v.text : SV("");
+    case OTLP_EMPTY:
+        return SV("");
+    case OTLP_BOOL:
+        return v.b ? SV("true") : SV("false");
+    default: {
+        SCOPED(buf_done) struct buf b = {0};
+        otlp_value_text(any_value, OTLP_TEXT_SORT_KEYS | OTLP_TEXT_HTML, &b);
+        return b.failed ? SV_NULL : arena_sv(a, buf_view(&b));
+    }
+    }
+}
+
+/* Decimal digits in `a`; written by hand, since a nanosecond time is formatted for nearly every record. */
+static sv number_text(uint64_t v, struct arena *a)
+{
+    char digits[20], *p = digits + sizeof digits;
+    do
+        *--p = (char)('0' + v % 10);
+    while (v /= 10);
+    return arena_sv(a, sv_make(p, (size_t)(digits + sizeof digits - p)));
+}
+
+static sv severity_text(int32_t v, struct arena *a)
+{
+    char digits[12];
+    return v >= 0 ? number_text((uint32_t)v, a)
+                  : arena_sv(a, sv_make(digits, (size_t)snprintf(digits, sizeof digits, "%d", v)));
+}
+
+/* One attribute, maps flattened: parent_child. `raw` is the name so far. False: e has why (an invalid name), or run->err. */
+static bool add_attribute(struct ingest_run *run, sv raw, sv any_value, struct arena *a, struct pair_list *out,
+                          struct err *e)
+{
+    struct otlp_value v = otlp_read_value(any_value);
+    if (v.kind != OTLP_KVLIST) {
+        struct label *room;
+        sv name, text = value_text(any_value, a);
+        if (!run_name(run, raw, &name, e))
+            return false;
+        if (!text.p || !(text = clean_text(text, a)).p || !(room = vec_push(&out->v)))
+            return err_nomem(&run->err);
+        *room = (struct label){name, text};
+        return true;
+    }
+    sv parent;
+    if (!run_name(run, raw, &parent, e))
+        return false;
+    struct otlp_attr_iter it = otlp_attrs(v.text, OTLP_KVLIST_VALUES);
+    struct otlp_attr child;
+    while (otlp_next_attr(&it, &child)) {
+        if (parent.n + 1 + child.key.n > NAME_MAX_BYTES)
+            return err_set(e, ERR_INVALID, "attribute name longer than %d bytes", NAME_MAX_BYTES);
+        char *name = arena_alloc(&run->names_mem, parent.n + 1 + child.key.n);
+        if (!name)
+            return err_nomem(&run->err);
+        memcpy(name, parent.p, parent.n);
+        name[parent.n] = '_';
+        if (child.key.n)
+            memcpy(name + parent.n + 1, child.key.p, child.key.n);
+        if (!add_attribute(run, sv_make(name, parent.n + 1 + child.key.n), child.value, a, out, e))
+            return false;
+    }
+    return true;
+}
+
+static bool add_text(struct ingest_run *run, struct pair_list *out, sv name, sv value, struct arena *a)
+{
+    struct label *room = vec_push(&out->v);
+    if (!room || !(value = clean_text(value, a)).p)
+        return err_nomem(&run->err);
+    *room = (struct label){name, value};
+    return true;
+}
+
+static bool source_pairs(struct ingest_run *run, sv resource, sv scope, struct pair_list *labels,
+                         struct pair_list *pairs, struct arena *a, struct err *e)
+{
+    struct otlp_attr at;
+    struct otlp_attr_iter it = otlp_attrs(resource, OTLP_RESOURCE_ATTRS);
+    while (otlp_next_attr(&it, &at))
+        if (!add_attribute(run, at.key, at.value, a, rules_index_attribute(at.key) ? labels : pairs, e))
+            return false;
+    it = otlp_attrs(scope, OTLP_SCOPE_ATTRS);
+    while (otlp_next_attr(&it, &at))
+        if (!add_attribute(run, at.key, at.value, a, pairs, e))
+            return false;
+    struct otlp_scope sc;
+    otlp_read_scope(scope, &sc);
+    return (!sc.name.n || add_text(run, pairs, SV("scope_name"), sc.name, a)) &&
+           (!sc.version.n || add_text(run, pairs, SV("scope_version"), sc.version, a)) &&
+           (!sc.dropped_attributes || add_text(run, pairs, SV("scope_dropped_attributes_count"),
+                                               number_text(sc.dropped_attributes, a), a));
+}
+
+static size_t without_empty(struct label *at, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (at[i].value.n)
+            at[kept++] = at[i];
+    return kept;
+}
+
+/* Copies what the lists point at into the source. */
+static bool source_fill(struct ingest_run *run, struct source *s, struct pair_list *labels, struct pair_list *pairs)
+{
+    labels->v.n = without_empty(labels->v.at, labels->v.n);
+    s->n_counted_labels = pairs_unique(labels->v.at, labels->v.n);
+    labels->v.n = s->n_counted_labels;
+    struct labels have = {labels->v.at, labels->v.n};
+    if ((run->rq->rules & RULE_SERVICE_NAME) && !labels_get(have, SV("service_name")).n) {
+        sv name = rules_service_name(have.at, have.n);
+        struct label *room = vec_push(&labels->v);
+        if (!room)
+            return err_nomem(&run->err);
+        *room = (struct label){SV("service_name"), name.n ? name : SV("unknown_service")};
+        labels_sort(labels->v.at, labels->v.n);
+    }
+    pairs->v.n = pairs_unique(pairs->v.at, pairs->v.n);
+    struct labels l = labels_copy(&s->a, (struct labels){labels->v.at, labels->v.n}),
+                  p = labels_copy(&s->a, (struct labels){pairs->v.at, pairs->v.n});
+    if (!l.at || !p.at)
+        return err_nomem(&run->err);
+    s->labels = (struct label *)l.at;
+    s->n_labels = l.n;
+    s->pairs = (struct label *)p.at;
+    s->n_pairs = p.n;
+    return true;
+}
+
+static bool source_build(struct ingest_run *run, sv resource, sv scope, struct source *s)
+{
+    SCOPED(arena_done) struct arena a;
+    arena_init(&a, 0);
+    struct pair_list labels = {0}, pairs = {0};
+    struct err bad = {0};
+    bool ok = source_pairs(run, resource, scope, &labels, &pairs, &a, &bad);
+    if (!ok && !run->err.code) {
+        s->bad = bad;
+        s->bad_why = REJECT_INVALID_LABELS;
+    }
+    if (ok)
+        ok = source_fill(run, s, &labels, &pairs);
+    enum reject_reason why;
+    if (ok && run->rq->limits &&
+        !labels_within(run->rq->limits, (struct labels){s->labels, s->n_labels}, s->n_counted_labels, &why, &bad)) {
+        s->bad = bad;
+        s->bad_why = why;
+    }
+    vec_done(&labels.v);
+    vec_done(&pairs.v);
+    return !run->err.code;
+}
+
+/* The source for a resource and scope: cached under their bytes. Replay leaves the cache alone, since it checks no limits
+ * and a later push must. */
+static struct source *source_for(struct ingest_run *run, sv resource, sv scope)
+{
+    SCOPED(buf_done) struct buf key = {0};
+    uint8_t head[5];
+    uint32_t n = (uint32_t)resource.n;
+    memcpy(head, &n, 4);
+    head[4] = (uint8_t)run->rq->rules;
+    buf_put(&key, head, sizeof head);
+    buf_sv(&key, resource);
+    buf_sv(&key, scope);
+    struct source *s = key.failed ? NULL : source_find(run->rq->tenant, buf_view(&key));
+    if (s || key.failed)
+        return s;
+    s = source_new();
+    if (s && !source_build(run, resource, scope, s)) {
+        source_unref(s);
+        return NULL;
+    }
+    if (s && run->rq->limits)
+        source_keep(run->rq->tenant, buf_view(&key), s);
+    return s;
+}
+
+/* The streams of one source by severity, as met in the request: no lock and no lookup for the usual record. */
+struct level_streams {
+    struct source *src;
+    size_t n;
+    struct {
+        sv text;
+        struct stream *st;
+    } at[LEVELS_MAX];
+};
+
+/* ROW refused for its label: *ret is NULL and the run goes on. False: run->err. */
+static bool stream_for(struct ingest_run *run, struct level_streams *ls, const struct otlp_record *r,
+                       struct stream **ret)
+{
+    sv level = run->rq->rules & RULE_LEVEL_LABEL ? r->severity_text : SV_NULL;
+    for (size_t i = 0; i < ls->n; i++)
+        if (sv_eq(ls->at[i].text, level)) {
+            *ret = ls->at[i].st;
+            return true;
+        }
+    const struct store_config *lim = run->rq->limits;
+    struct source *s = ls->src;
+    enum reject_reason why = REJECT_STREAM_LIMIT;
+    struct err e = {0};
+    sv clean = clean_text(level, &run->row_mem);
+    struct stream *st = NULL;
+    struct label extra = {SV("level"), clean};
+    if (level.n && !clean.p)
+        return err_nomem(&run->err);
+    if (lim && level.n && !labels_within(lim, (struct labels){&extra, 1}, s->n_counted_labels + 1, &why, &e))
+        goto refuse;
+    if (!source_stream(run->rq->tenant, s, clean, lim ? lim->max_streams_per_user : 0, &st, &e)) {
+        if (e.code != ERR_LIMIT)
+            return err_nomem(&run->err);
+        goto refuse;
+    }
+    if (ls->n == LEVELS_MAX)
+        ls->n = 0;
+    ls->at[ls->n].text = level;
+    ls->at[ls->n++].st = st;
+    *ret = st;
+    return true;
+refuse:
+    *ret = NULL;
+    return run_refuse(run, why, s, 0, "%s", e.msg);
+}
+
+static sv hex_text(sv id, struct arena *a)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *out = arena_alloc(a, id.n * 2);
+    for (size_t i = 0; out && i < id.n; i++) {
+        out[2 * i] = hex[(unsigned char)id.p[i] >> 4];
+        out[2 * i + 1] = hex[id.p[i] & 15];
+    }
+    return out ? sv_make(out, id.n * 2) : SV_NULL;
+}
+
+/* run->row: the record's attributes, then its fixed fields. False: e (an invalid name) or run->err. */
+static bool record_pairs(struct ingest_run *run, const struct otlp_record *r, struct err *e)
+{
+    struct arena *a = &run->row_mem;
+    struct pair_list out = {{run->row.at, 0, run->row.cap}};
+    struct otlp_attr_iter it = otlp_attrs(r->raw, OTLP_RECORD_ATTRS);
+    struct otlp_attr at;
+    bool ok = true;
+    while (ok && otlp_next_attr(&it, &at))
+        ok = add_attribute(run, at.key, at.value, a, &out, e);
+    ok = ok &&
+         (!r->time_ns || !r->observed_ns ||
+          add_text(run, &out, SV("observed_timestamp"), number_text(r->observed_ns, a), a)) &&
+         (!r->severity_number ||
+          add_text(run, &out, SV("severity_number"), severity_text(r->severity_number, a), a)) &&
+         (!r->severity_text.n || add_text(run, &out, SV("severity_text"), r->severity_text, a)) &&
+         (!r->dropped_attributes ||
+          add_text(run, &out, SV("dropped_attributes_count"), number_text(r->dropped_attributes, a), a)) &&
+         (!r->flags || add_text(run, &out, SV("flags"), number_text(r->flags, a), a)) &&
+         (!r->trace_id.n || add_text(run, &out, SV("trace_id"), hex_text(r->trace_id, a), a)) &&
+         (!r->span_id.n || add_text(run, &out, SV("span_id"), hex_text(r->span_id, a), a)) &&
+         (!r->event_name.n || add_text(run, &out, SV("event_name"), r->event_name, a));
+    run->row.at = out.v.at;
+    run->row.n = out.v.n;
+    run->row.cap = out.v.cap;
+    return ok;
+}
+
+static bool record_row(struct ingest_run *run, struct level_streams *ls, const struct otlp_record *r)
+{
+    struct err e = {0};
+    struct stream *st = NULL;
+    uint64_t ns = r->time_ns ? r->time_ns : r->observed_ns ? r->observed_ns : (uint64_t)run->rq->arrived_wall_ns;
+    if (ls->src->bad.code)
+        return run_refuse(run, ls->src->bad_why, ls->src, 0, "%s", ls->src->bad.msg);
+    if (ns > INT64_MAX)
+        return run_refuse(run, REJECT_TOO_NEW, ls->src, 0, "entry has timestamp too new: %" PRIu64 " ns", ns);
+    if (!stream_for(run, ls, r, &st))
+        return false;
+    if (!st)
+        return true;
+    if (!record_pairs(run, r, &e))
+        return !run->err.code && run_refuse(run, REJECT_INVALID_LABELS, st, 0, "%s", e.msg);
+    sv line = value_text(r->body, &run->row_mem);
+    if (!line.p)
+        return err_nomem(&run->err);
+    return run_row(run, ls->src, st, (int64_t)ns, line, r->severity_number);
+}
+
+static bool scope_rows(struct ingest_run *run, struct source *src, const struct otlp_scope_logs *sl)
+{
+    struct level_streams ls = {.src = src};
+    struct otlp_iter it = otlp_records(sl);
+    struct otlp_record r;
+    for (; otlp_next_record(&it, &r); run->record++) {
+        arena_reset(&run->row_mem);
+        if (!run_was_refused(run) && !record_row(run, &ls, &r))
+            return false;
+    }
+    return true;
+}
+
+bool ingest_otlp(struct ingest_run *run, struct err *e)
+{
+    struct otlp_iter resources = otlp_resources(run->rq->bytes);
+    struct otlp_resource_logs rl;
+    while (otlp_next_resource(&resources, &rl)) {
+        struct otlp_iter scopes = otlp_scopes(&rl);
+        struct otlp_scope_logs sl;
+        while (otlp_next_scope(&scopes, &sl)) {
+            SCOPED(source_unref) struct source *src = source_for(run, rl.resource, sl.scope);
+            if (!src)
+                return run->err.code ? false : err_nomem(e);
+            run->base = NULL; /* a new source may stand where a freed one stood */
+            if (!scope_rows(run, src, &sl))
+                return false;
+        }
+    }
+    return true;
+}
