@@ -1,0 +1,75 @@
+/* part.h - an immutable file of rows, and the only thing the store keeps for long. Bytes: docs/formats.md, "Part file".
+ * (1) It describes itself: labels, time ranges, which log sequences it covers. The catalog only lists parts.
+ * (2) Rows are sorted by tenant, service_name, labels, time; rows of one stream and time in the order they were accepted.
+ *     No two rows of a part are equal.
+ * (3) A reader treats the file as hostile: nothing is used before its checksum and its bounds were checked. */
+#pragma once
+#include "store/chunk.h"
+#include "store/page.h"
+
+enum { PART_MAJOR = 1, PART_MINOR = 0, PART_BLOCK_ROWS = CHUNK_MAX_ROWS, PART_BLOCK_BYTES = CHUNK_MAX_BYTES };
+
+enum part_column { COL_TIME, COL_STREAM, COL_LENGTH, COL_LINE, COL_META, COL_COUNT };
+
+struct part_block {
+    uint64_t offset;            /* of its first page; pages follow each other in column order */
+    uint32_t stored[COL_COUNT]; /* bytes of each page */
+    uint32_t rows, line_bytes;
+    uint32_t first, last;       /* stream ordinals */
+    int64_t min_ts, max_ts;
+};
+
+struct part_stream {
+    struct stream *st;
+    uint64_t rows, bytes;
+    int64_t min_ts, max_ts;
+};
+
+struct part {
+    _Atomic uint32_t refs;
+    uint64_t id;                /* names the file */
+    char name[32];
+    int dirfd;                  /* the directory it lies in; borrowed */
+    uint8_t uuid[16];
+    uint64_t file_bytes, rows, line_bytes;
+    int64_t min_ts, max_ts;
+    uint64_t first_seq, end_seq; /* covers log frames [first, end), together with the other parts of its flush */
+    uint16_t index, of;          /* which part of that flush */
+    struct part_stream *streams;
+    struct part_block *blocks;
+    uint32_t n_streams, n_blocks;
+};
+
+void part_name(uint64_t id, char to[static 32]);     /* "0000000000000001.part" */
+bool part_id_of_name(sv name, uint64_t *ret);
+struct part *part_ref(struct part *p);
+void part_unref(struct part *p); /* NULL is fine */
+DEFINE_SCOPED(struct part *, part_unref)
+
+/* Reads footer, stream table and block index; makes its streams known to the registry. ERR_CORRUPT, ERR_UNSUPPORTED. */
+MUST_USE bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, struct err *e);
+
+/* Reading blocks: one reader per scan and part. */
+struct part_reader;
+MUST_USE bool part_reader_open(struct part *p, struct part_reader **ret, struct err *e);
+void part_reader_close(struct part_reader *r);
+/* Times, streams and line ends of a block. c->streams[i].st is the stream of ordinal blocks[i].first + i. */
+MUST_USE bool part_read_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e);
+/* Adds columns to a chunk read from that block, when they are not there yet. */
+MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
+MUST_USE bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
+uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */
+
+/* Writing: the rows of these chunks, as one part per UTC day (a flush of very many days lumps the last ones together).
+ * The files are complete, synced and named when this returns; nothing lists them yet. ids are taken from *next_id. On
+ * failure files already made are removed. */
+struct part_flush {
+    struct chunk *const *chunks;
+    size_t n_chunks;
+    uint64_t first_seq, end_seq;
+};
+struct part_written {
+    uint64_t id, duplicates;
+};
+MUST_USE bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct part_written *ret, size_t *ret_n,
+                         size_t max, struct err *e);

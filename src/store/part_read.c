@@ -1,0 +1,463 @@
+/* part_read.c - see part.h: opening a part and reading its blocks. All lengths are checked against the file before use, all
+ * pages against their hash; what a page says is checked again while it is decoded. */
+#include "store/part.h"
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "base/io.h"
+#include "base/varint.h"
+#include "store/part_format.h"
+#include "store/part_meta.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+
+struct part *part_ref(struct part *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void part_unref(struct part *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(p->streams);
+    free(p->blocks);
+    free(p);
+}
+
+bool part_id_of_name(sv name, uint64_t *ret)
+{
+    uint64_t id = 0;
+    if (name.n != 21 || !sv_ends(name, SV(".part")))
+        return false;
+    for (size_t i = 0; i < 16; i++) {
+        char c = name.p[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+        id = id << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    *ret = id;
+    return true;
+}
+
+struct footer {
+    uint64_t table_at, index_at, rows, line_bytes;
+    uint32_t table_n, n_streams, index_n, n_blocks;
+};
+
+static bool corrupt(struct err *e, const char *what)
+{
+    return err_set(e, ERR_CORRUPT, "%s", what);
+}
+
+static bool head_read(int fd, struct part *p, struct err *e)
+{
+    uint8_t h[PART_HEAD];
+    if (!io_pread_all(fd, h, sizeof h, 0, p->name, e))
+        return false;
+    if (memcmp(h, PART_MAGIC, 8) != 0 || get_le32(h + 60) != crc32c(0, h, 60))
+        return corrupt(e, "not a part file, or its header is damaged");
+    memcpy(p->uuid, h + 16, 16);
+    return true;
+}
+
+static bool version_known(uint16_t major, uint32_t features, struct err *e)
+{
+    if (major != PART_MAJOR || (features & ~(uint32_t)PART_FEATURES_KNOWN))
+        return err_set(e, ERR_UNSUPPORTED, "part format %u with features %x; this release reads format %d", major, features,
+                       PART_MAJOR);
+    return true;
+}
+
+static bool footer_read(int fd, struct part *p, struct footer *ret, struct err *e)
+{
+    uint8_t t[PART_TRAILER], f[PART_FOOTER];
+    if (p->file_bytes < PART_HEAD + PART_FOOTER + PART_TRAILER)
+        return corrupt(e, "file is shorter than an empty part");
+    if (!io_pread_all(fd, t, sizeof t, p->file_bytes - sizeof t, p->name, e))
+        return false;
+    if (memcmp(t + 24, PART_MAGIC, 8) != 0 || get_le64(t + 16) != p->file_bytes)
+        return corrupt(e, "trailer is damaged or the file was cut");
+    if (!version_known(get_le16(t + 8), get_le32(t + 12), e))
+        return false;
+    uint32_t n = get_le32(t);
+    if (n < PART_FOOTER || n > PART_FOOTER_MAX || n > p->file_bytes - PART_HEAD - PART_TRAILER)
+        return corrupt(e, "footer length");
+    SCOPED(buf_done) struct buf all = {0};
+    uint64_t footer_at = p->file_bytes - PART_TRAILER - n;
+    if (!buf_reserve(&all, n))
+        return err_nomem(e);
+    if (!io_pread_all(fd, all.p, n, footer_at, p->name, e))
+        return false;
+    if (crc32c(0, all.p, n) != get_le32(t + 4))
+        return corrupt(e, "footer checksum");
+    memcpy(f, all.p, sizeof f);
+    *ret = (struct footer){.table_at = get_le64(f),
+                           .table_n = get_le32(f + 8),
+                           .n_streams = get_le32(f + 12),
+                           .index_at = get_le64(f + 16),
+                           .index_n = get_le32(f + 24),
+                           .n_blocks = get_le32(f + 28),
+                           .rows = get_le64(f + 32),
+                           .line_bytes = get_le64(f + 40)};
+    p->min_ts = (int64_t)get_le64(f + 48);
+    p->max_ts = (int64_t)get_le64(f + 56);
+    p->first_seq = get_le64(f + 64);
+    p->end_seq = get_le64(f + 72);
+    p->index = get_le16(f + 80);
+    p->of = get_le16(f + 82);
+    if (ret->table_at < PART_HEAD || ret->table_at > footer_at || ret->table_n > footer_at - ret->table_at ||
+        ret->index_at != ret->table_at + ret->table_n || ret->index_n != footer_at - ret->index_at)
+        return corrupt(e, "footer sections");
+    return true;
+}
+
+struct table_reader {
+    const uint8_t *at, *end;
+};
+#define LEFT(r) ((uint64_t)((r)->end - (r)->at))
+
+static bool get_number(struct table_reader *r, uint64_t max, uint64_t *ret)
+{
+    return varint_get(&r->at, r->end, ret) && *ret <= max;
+}
+
+static bool get_sv(struct table_reader *r, sv *ret)
+{
+    uint64_t n;
+    if (!get_number(r, LEFT(r), &n) || n > LEFT(r))
+        return false;
+    *ret = sv_make(r->at, n);
+    r->at += n;
+    return true;
+}
+
+static bool get_range(struct table_reader *r, int64_t *ret_min, int64_t *ret_max)
+{
+    uint64_t min, span;
+    if (!varint_get(&r->at, r->end, &min) || !varint_get(&r->at, r->end, &span))
+        return false;
+    *ret_min = unzigzag(min);
+    *ret_max = (int64_t)((uint64_t)*ret_min + span);
+    return *ret_max >= *ret_min;
+}
+
+/* One label set of the table, in `a`. Damage that the checksum let pass (a hostile file) must still give a valid set. */
+static bool get_labels(struct table_reader *r, struct arena *a, struct labels *ret, bool *nomem)
+{
+    uint64_t n;
+    if (!get_number(r, LEFT(r) / 2, &n))
+        return false;
+    struct label *at = arena_array(a, n ? n : 1, sizeof *at);
+    if (!at) {
+        *nomem = true;
+        return false;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        if (!get_sv(r, &at[i].name) || !get_sv(r, &at[i].value) || !at[i].value.n ||
+            (i && sv_cmp(at[i - 1].name, at[i].name) >= 0))
+            return false;
+    *ret = (struct labels){at, n};
+    return true;
+}
+
+static bool streams_read(struct table_reader *r, struct part *p, struct registry *reg, struct err *e)
+{
+    SCOPED(arena_done) struct arena a;
+    arena_init(&a, 0);
+    struct tenant *t = NULL;
+    bool nomem = false;
+    for (uint32_t i = 0; i < p->n_streams; i++) {
+        struct part_stream *ps = &p->streams[i];
+        uint64_t fresh;
+        sv name;
+        struct labels l;
+        arena_reset(&a);
+        if (!get_number(r, 1, &fresh) || (fresh && !get_sv(r, &name)) || (!fresh && !t))
+            return corrupt(e, "stream table");
+        if (fresh && !registry_tenant(reg, name, &t, e))
+            return false;
+        if (!get_labels(r, &a, &l, &nomem))
+            return nomem ? err_nomem(e) : corrupt(e, "stream table");
+        if (!get_number(r, UINT64_MAX, &ps->rows) || !get_number(r, UINT64_MAX, &ps->bytes) ||
+            !get_range(r, &ps->min_ts, &ps->max_ts))
+            return corrupt(e, "stream table");
+        if (!stream_get(t, l, 0, &ps->st, e))
+            return false;
+    }
+    return r->at == r->end || corrupt(e, "stream table");
+}
+
+static bool blocks_read(struct table_reader *r, struct part *p, uint64_t pages_end, struct err *e)
+{
+    uint64_t at = PART_HEAD, v, rows = 0;
+    for (uint32_t i = 0; i < p->n_blocks; i++) {
+        struct part_block *b = &p->blocks[i];
+        b->offset = at;
+        for (int c = 0; c < COL_COUNT; c++) {
+            if (!get_number(r, UINT32_MAX, &v) || v < PAGE_HEAD || v > pages_end - at)
+                return corrupt(e, "block index");
+            b->stored[c] = (uint32_t)v;
+            at += v;
+        }
+        if (!get_number(r, PART_BLOCK_ROWS, &v) || !v)
+            return corrupt(e, "block index");
+        rows += b->rows = (uint32_t)v;
+        if (!get_number(r, PAGE_MAX_RAW, &v))
+            return corrupt(e, "block index");
+        b->line_bytes = (uint32_t)v;
+        if (!get_number(r, p->n_streams, &v) || v >= p->n_streams)
+            return corrupt(e, "block index");
+        b->first = (uint32_t)v;
+        if (!get_number(r, p->n_streams, &v) || v >= p->n_streams - b->first)
+            return corrupt(e, "block index");
+        b->last = b->first + (uint32_t)v;
+        if (!get_range(r, &b->min_ts, &b->max_ts))
+            return corrupt(e, "block index");
+    }
+    return (r->at == r->end && at == pages_end && rows == p->rows) || corrupt(e, "block index");
+}
+
+static bool table_page(int fd, struct part *p, uint64_t at, uint32_t n, uint32_t rows, struct page_reader *pr,
+                       struct buf *raw, struct err *e)
+{
+    SCOPED(buf_done) struct buf stored = {0};
+    struct page_head h;
+    if (!buf_reserve(&stored, n ? n : 1))
+        return err_nomem(e);
+    if (!io_pread_all(fd, stored.p, n, at, p->name, e))
+        return false;
+    stored.n = n;
+    if (!page_read(pr, buf_view(&stored), PAGE_TABLE, raw, &h, e))
+        return false;
+    /* a stream takes at least 6 bytes of its table, a block 12 */
+    return h.rows == rows && rows <= raw->n ? true : corrupt(e, "table size");
+}
+
+static bool tables_read(int fd, struct part *p, const struct footer *f, struct registry *reg, struct page_reader *pr,
+                        struct err *e)
+{
+    SCOPED(buf_done) struct buf raw = {0};
+    if (!table_page(fd, p, f->table_at, f->table_n, f->n_streams, pr, &raw, e))
+        return err_ctx(e, "stream table");
+    p->n_streams = f->n_streams;
+    p->rows = f->rows;
+    p->line_bytes = f->line_bytes;
+    if (!(p->streams = calloc(p->n_streams ? p->n_streams : 1, sizeof *p->streams)))
+        return err_nomem(e);
+    struct table_reader r = {(const uint8_t *)raw.p, (const uint8_t *)raw.p + raw.n};
+    if (!streams_read(&r, p, reg, e))
+        return false;
+    if (!table_page(fd, p, f->index_at, f->index_n, f->n_blocks, pr, &raw, e))
+        return err_ctx(e, "block index");
+    p->n_blocks = f->n_blocks;
+    if (!(p->blocks = calloc(p->n_blocks ? p->n_blocks : 1, sizeof *p->blocks)))
+        return err_nomem(e);
+    r = (struct table_reader){(const uint8_t *)raw.p, (const uint8_t *)raw.p + raw.n};
+    return blocks_read(&r, p, f->table_at, e);
+}
+
+DEFINE_SCOPED(struct page_reader *, page_reader_free)
+
+bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, struct err *e)
+{
+    SCOPED(part_unref) struct part *p = calloc(1, sizeof *p);
+    SCOPED(page_reader_free) struct page_reader *pr = page_reader_new();
+    SCOPED(io_close) int fd = -1;
+    struct footer f = {0};
+    struct stat st;
+    if (!p || !pr)
+        return err_nomem(e);
+    atomic_init(&p->refs, 1);
+    p->id = id;
+    p->dirfd = dirfd;
+    part_name(id, p->name);
+    if (!io_openat(dirfd, p->name, O_RDONLY, 0, &fd, e))
+        return false;
+    if (fstat(fd, &st) != 0)
+        return err_sys(e, "cannot stat '%s'", p->name);
+    p->file_bytes = (uint64_t)st.st_size;
+    if (!footer_read(fd, p, &f, e) || !head_read(fd, p, e) || !tables_read(fd, p, &f, reg, pr, e))
+        return err_ctx(e, "part '%s'", p->name);
+    *ret = TAKE(p);
+    return true;
+}
+
+struct part_reader {
+    struct part *p;
+    int fd;
+    struct page_reader *pages;
+    struct buf stored, raw;
+    uint64_t bytes;
+};
+
+bool part_reader_open(struct part *p, struct part_reader **ret, struct err *e)
+{
+    struct part_reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_nomem(e);
+    r->fd = -1;
+    r->p = part_ref(p);
+    r->pages = page_reader_new();
+    bool ok = r->pages ? io_openat(p->dirfd, p->name, O_RDONLY, 0, &r->fd, e) : err_nomem(e);
+    if (!ok) {
+        part_reader_close(r);
+        return false;
+    }
+    *ret = r;
+    return true;
+}
+
+void part_reader_close(struct part_reader *r)
+{
+    if (!r)
+        return;
+    io_close(r->fd);
+    part_unref(r->p);
+    page_reader_free(r->pages);
+    buf_done(&r->stored);
+    buf_done(&r->raw);
+    free(r);
+}
+
+uint64_t part_reader_bytes(const struct part_reader *r)
+{
+    return r->bytes;
+}
+
+/* One column of a block into r->raw. */
+static bool column_read(struct part_reader *r, const struct part_block *b, enum part_column col, enum page_encoding enc,
+                        struct err *e)
+{
+    uint64_t at = b->offset;
+    struct page_head h;
+    for (int i = 0; i < (int)col; i++)
+        at += b->stored[i];
+    buf_reset(&r->stored);
+    if (!buf_reserve(&r->stored, b->stored[col]))
+        return err_nomem(e);
+    if (!io_pread_all(r->fd, r->stored.p, b->stored[col], at, r->p->name, e))
+        return false;
+    r->stored.n = b->stored[col];
+    r->bytes += b->stored[col];
+    if (!page_read(r->pages, buf_view(&r->stored), enc, &r->raw, &h, e))
+        return err_ctx(e, "part '%s' at %llu", r->p->name, (unsigned long long)at);
+    return h.rows == b->rows || err_set(e, ERR_CORRUPT, "part '%s' at %llu: rows of a page", r->p->name,
+                                        (unsigned long long)at);
+}
+
+static struct table_reader raw_reader(const struct part_reader *r)
+{
+    return (struct table_reader){(const uint8_t *)r->raw.p, (const uint8_t *)r->raw.p + r->raw.n};
+}
+
+static bool times_decode(struct table_reader r, const struct part_block *b, int64_t *ts)
+{
+    static const int64_t unit[] = {1, 1000, 1000000, 1000000000};
+    uint64_t v, last = 0;
+    if (!LEFT(&r) || *r.at > 9 || *r.at % 3)
+        return false;
+    uint64_t scale = (uint64_t)unit[*r.at++ / 3];
+    for (uint32_t i = 0; i < b->rows; i++) {
+        if (!varint_get(&r.at, r.end, &v))
+            return false;
+        last += (uint64_t)unzigzag(v);
+        ts[i] = (int64_t)(last * scale);
+        if (ts[i] < b->min_ts || ts[i] > b->max_ts)
+            return false;
+    }
+    return r.at == r.end;
+}
+
+static bool ordinals_decode(struct table_reader r, const struct part_block *b, uint32_t *stream)
+{
+    uint64_t v, n;
+    uint32_t at = 0;
+    while (at < b->rows) {
+        if (!get_number(&r, b->last - b->first, &v) || !get_number(&r, b->rows - at, &n) || !n)
+            return false;
+        for (uint64_t i = 0; i < n; i++)
+            stream[at++] = (uint32_t)v;
+    }
+    return r.at == r.end;
+}
+
+static bool lengths_decode(struct table_reader r, const struct part_block *b, uint32_t *line_end)
+{
+    uint64_t v, total = 0;
+    for (uint32_t i = 0; i < b->rows; i++) {
+        if (!get_number(&r, b->line_bytes - total, &v))
+            return false;
+        line_end[i] = (uint32_t)(total += v);
+    }
+    return r.at == r.end && total == b->line_bytes;
+}
+
+static bool block_read(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
+{
+    struct part *p = r->p;
+    c->n = b->rows;
+    c->min_ts = b->min_ts;
+    c->max_ts = b->max_ts;
+    c->line_bytes = b->line_bytes;
+    c->n_streams = b->last - b->first + 1;
+    c->ts = malloc(c->n * sizeof *c->ts);
+    c->stream = malloc(c->n * sizeof *c->stream);
+    c->line_end = malloc(c->n * sizeof *c->line_end);
+    c->streams = calloc(c->n_streams, sizeof *c->streams);
+    c->memory = sizeof *c + c->n * (sizeof *c->ts + sizeof *c->stream + sizeof *c->line_end) +
+                c->n_streams * sizeof *c->streams;
+    if (!c->ts || !c->stream || !c->line_end || !c->streams)
+        return err_nomem(e);
+    for (uint32_t i = 0; i < c->n_streams; i++)
+        c->streams[i].st = p->streams[b->first + i].st;
+    if (!column_read(r, b, COL_TIME, PAGE_TIMES, e))
+        return false;
+    if (!times_decode(raw_reader(r), b, c->ts))
+        return err_set(e, ERR_CORRUPT, "part '%s': times of a block", p->name);
+    if (!column_read(r, b, COL_STREAM, PAGE_RLE, e))
+        return false;
+    if (!ordinals_decode(raw_reader(r), b, c->stream))
+        return err_set(e, ERR_CORRUPT, "part '%s': streams of a block", p->name);
+    if (!column_read(r, b, COL_LENGTH, PAGE_VARINT, e))
+        return false;
+    return lengths_decode(raw_reader(r), b, c->line_end) ||
+           err_set(e, ERR_CORRUPT, "part '%s': line lengths of a block", p->name);
+}
+
+bool part_read_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e)
+{
+    struct chunk *c = calloc(1, sizeof *c);
+    if (!c)
+        return err_nomem(e);
+    atomic_init(&c->refs, 1);
+    if (!block_read(r, &r->p->blocks[block], c, e)) {
+        chunk_unref(c);
+        return false;
+    }
+    *ret = c;
+    return true;
+}
+
+bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e)
+{
+    const struct part_block *b = &r->p->blocks[block];
+    if (c->lines)
+        return true;
+    if (!column_read(r, b, COL_LINE, PAGE_BYTES, e))
+        return false;
+    if (r->raw.n != b->line_bytes)
+        return err_set(e, ERR_CORRUPT, "part '%s': lines of a block", r->p->name);
+    c->lines = buf_take(&r->raw, &(size_t){0}); /* handed over: no copy */
+    c->memory += b->line_bytes;
+    return true;
+}
+
+bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e)
+{
+    if (c->meta_end)
+        return true;
+    if (!column_read(r, &r->p->blocks[block], COL_META, PAGE_META, e))
+        return false;
+    return meta_read(buf_view(&r->raw), c, e) || err_ctx(e, "part '%s'", r->p->name);
+}
