@@ -55,7 +55,8 @@ struct scan_stats {
     uint64_t head_rows, head_bytes;
     uint64_t blocks_total, blocks_pruned_time, blocks_pruned_stream, blocks_pruned_filter, blocks_decoded;
     uint64_t bytes_stored_read, bytes_decoded, metadata_bytes;
-    uint64_t parts, streams;
+    uint64_t parts, head_chunks; /* that had rows to look at */
+    uint64_t streams, streams_returned; /* chosen by the selector; with rows in the answer */
     uint64_t blocks_damaged; /* left out because their checksum failed */
 };
 

@@ -1,0 +1,149 @@
+/* series.c - streams, label names and values, totals: what store.h answers beside rows. Streams are told from the tables of
+ * parts and chunks alone; no block is read. */
+#include "store/scan.h"
+#include "store/store_int.h"
+
+/* Marks, by rank, the chosen streams that may have entries in [start, end). */
+static void mark_present(const struct store_view *v, const struct stream_choice *c, int64_t start_ns, int64_t end_ns,
+                         bool *present)
+{
+    for (size_t p = 0; p < v->n_parts; p++)
+        for (uint32_t i = 0; i < v->parts[p]->n_streams; i++) {
+            const struct part_stream *ps = &v->parts[p]->streams[i];
+            uint32_t rank = stream_rank(c, ps->st);
+            if (rank != NO_RANK && ps->max_ts >= start_ns && ps->min_ts < end_ns)
+                present[rank] = true;
+        }
+    for (size_t k = 0; k < v->n_chunks; k++)
+        for (uint32_t i = 0; i < v->chunks[k]->n_streams; i++) {
+            const struct chunk_stream *cs = &v->chunks[k]->streams[i];
+            uint32_t rank = stream_rank(c, cs->st);
+            if (rank != NO_RANK && cs->max_ts >= start_ns && cs->min_ts < end_ns)
+                present[rank] = true;
+        }
+}
+
+bool store_series(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,
+                  int64_t end_ns, bool (*fn)(void *ctx, struct labels l), void *ctx, struct err *e)
+{
+    struct store_view v;
+    struct stream_choice c;
+    if (!store_view_take(st, &v, e))
+        return false;
+    if (!stream_choice_make(st, tenant, m, n_matchers, &c, e)) {
+        store_view_done(&v);
+        return false;
+    }
+    bool *present = calloc(c.n + 1, sizeof *present), more = present;
+    if (present)
+        mark_present(&v, &c, start_ns, end_ns, present);
+    for (size_t i = 0; more && i < c.n; i++)
+        if (present[i])
+            more = fn(ctx, c.streams[i]->labels);
+    bool ok = present || err_nomem(e);
+    free(present);
+    stream_choice_done(&c);
+    store_view_done(&v);
+    return ok;
+}
+
+/* A set of strings, collected over streams. */
+struct collect {
+    sv name; /* of the label whose values are wanted; p NULL: names are */
+    struct map seen;
+    struct arena *a;
+    bool failed;
+};
+
+static bool collect_one(struct collect *c, sv s)
+{
+    struct map_slot *slot = map_put(&c->seen, s);
+    if (slot && !slot->value) {
+        slot->key = arena_sv(c->a, s);
+        slot->value = c;
+    }
+    c->failed |= !slot || !slot->key.p;
+    return !c->failed;
+}
+
+static bool collect_stream(void *ctx, struct labels l)
+{
+    struct collect *c = ctx;
+    if (c->name.p) {
+        sv value = labels_get(l, c->name);
+        return !value.p || collect_one(c, value);
+    }
+    for (size_t i = 0; i < l.n; i++)
+        if (!collect_one(c, l.at[i].name))
+            return false;
+    return true;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return sv_cmp(*(const sv *)a, *(const sv *)b);
+}
+
+static bool collect_sorted(struct collect *c, sv **ret, size_t *ret_n, struct err *e)
+{
+    sv *at = c->failed ? NULL : arena_array(c->a, c->seen.n ? c->seen.n : 1, sizeof *at);
+    if (!at)
+        return arena_err(c->a, e, "label values");
+    size_t n = 0;
+    for (struct map_slot *s = NULL; (s = map_next(&c->seen, s));)
+        at[n++] = s->key;
+    qsort(at, n, sizeof *at, by_bytes);
+    *ret = at;
+    *ret_n = n;
+    return true;
+}
+
+static bool collect(struct store *st, sv tenant, struct collect *c, const struct matcher *m, size_t n_matchers,
+                    int64_t start_ns, int64_t end_ns, sv **ret, size_t *ret_n, struct err *e)
+{
+    bool ok = store_series(st, tenant, m, n_matchers, start_ns, end_ns, collect_stream, c, e) &&
+              collect_sorted(c, ret, ret_n, e);
+    map_done(&c->seen);
+    return ok;
+}
+
+bool store_label_names(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,
+                       int64_t end_ns, struct arena *a, sv **ret, size_t *ret_n, struct err *e)
+{
+    struct collect c = {.a = a};
+    return collect(st, tenant, &c, m, n_matchers, start_ns, end_ns, ret, ret_n, e);
+}
+
+bool store_label_values(struct store *st, sv tenant, sv name, const struct matcher *m, size_t n_matchers,
+                        int64_t start_ns, int64_t end_ns, struct arena *a, sv **ret, size_t *ret_n, struct err *e)
+{
+    struct collect c = {.a = a, .name = name.p ? name : SV("")};
+    return collect(st, tenant, &c, m, n_matchers, start_ns, end_ns, ret, ret_n, e);
+}
+
+/* Exact, since rows are merged and compared; but for their times, streams and lengths nothing of them is read. */
+bool store_totals(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,
+                  int64_t end_ns, struct store_totals *ret, struct err *e)
+{
+    struct scan_request rq = {
+        .tenant = tenant, .matchers = m, .n_matchers = n_matchers, .start_ns = start_ns, .end_ns = end_ns};
+    struct store_totals t = {0};
+    struct scan *sc;
+    struct scan_batch b;
+    struct scan_stats stats;
+    int got;
+    if (!scan_open(st, &rq, &sc, e))
+        return false;
+    while ((got = scan_next(sc, &b, e)) > 0)
+        for (size_t i = 0; i < b.n; i++)
+            t.bytes += b.line_bytes[i];
+    scan_stats(sc, &stats);
+    scan_close(sc);
+    if (got < 0)
+        return false;
+    t.entries = stats.rows_returned;
+    t.streams = stats.streams_returned;
+    t.chunks = stats.blocks_decoded + stats.head_chunks;
+    *ret = t;
+    return true;
+}

@@ -1,0 +1,407 @@
+/* store.c - see store.h: settings, opening, pushing. docs/store.md has the whole picture.
+ * A push: rows are made from the request (the caller's thread), the request goes into the log, and on the committer's thread,
+ * behind the sync, the rows join the head and the caller hears PUSH_SENT.
+ * (1) Everything that can fail comes before the log: limits, memory for the rows, places in the head.
+ * (2) Frames reach the head in the log's order, so "below this sequence" means the same in head, parts and catalog. */
+#include "store/store_int.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "store/ingest.h"
+#include "store/wal.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define O(kind, field, text, help) OPT(kind, struct store_config, field, text, help)
+const struct option store_options[] = {
+    OPT_ARG(STR, struct store_config, data_dir, "./weir-data", "DIR", "where logs are kept"),
+    OPT_ARG(STR, struct store_config, durability, "always", "MODE",
+            "when a push is answered: always (after fsync), interval=100ms (fsync at that pace), off (never waits)"),
+    O(BOOL, level_label, "true", "severity text becomes the index label `level`"),
+    O(BOOL, discover_service_name, "true", "streams without service_name get one from other labels"),
+    O(BOOL, discover_log_levels, "true", "records get the metadata `detected_level`"),
+    O(BYTES, head_max_bytes, "64MiB", "line bytes in memory that are written to a part"),
+    O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
+    O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
+    O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
+    O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
+    O(U64, max_label_name_length, "1024", "longest label name; 0: any"),
+    O(U64, max_label_value_length, "2048", "longest label value; 0: any"),
+    O(U64, max_label_names_per_series, "64", "most index labels of a stream; 0: any"),
+    O(BYTES, max_structured_metadata_size, "64KiB", "most metadata of a record, names and values; 0: any"),
+    O(U64, max_structured_metadata_entries_count, "128", "most metadata entries of a record; 0: any"),
+    O(U64, max_streams_per_user, "1000000", "most streams of a tenant in use within an hour; 0: any"),
+    O(DURATION, reject_old_samples_max_age, "0", "refuse records older than this; 0: take them all"),
+    O(DURATION, creation_grace_period, "0", "refuse records further in the future than this; 0: take them all"),
+    {0},
+};
+#undef O
+
+static bool durability_of(const char *text, struct spool_config *sc, struct err *e)
+{
+    sv s = sv_of(text);
+    if (sv_eq(s, SV("always"))) {
+        sc->sync = SPOOL_SYNC_ALWAYS;
+    } else if (sv_eq(s, SV("off"))) {
+        sc->sync = SPOOL_SYNC_OFF;
+    } else if (sv_starts(s, SV("interval="))) {
+        sc->sync = SPOOL_SYNC_INTERVAL;
+        if (!parse_duration(sv_from(s, 9), &sc->interval_ns, e))
+            return err_ctx(e, "'durability'");
+        if (sc->interval_ns < NS_PER_MS || sc->interval_ns > 60 * NS_PER_S)
+            return err_set(e, ERR_INVALID, "'durability': the interval must be between 1ms and 1m");
+    } else {
+        return err_set(e, ERR_INVALID, "'durability': '%s' is none of always, interval=100ms, off", text ? text : "");
+    }
+    return true;
+}
+
+static bool config_check(const struct store_config *cfg, struct err *e)
+{
+    if (!cfg->data_dir || !*cfg->data_dir)
+        return err_set(e, ERR_INVALID, "'data_dir' is empty");
+    if (cfg->head_max_bytes < 64 << 10)
+        return err_set(e, ERR_INVALID, "'head_max_bytes' must be at least 64KiB");
+    if (cfg->memory_max_bytes < cfg->head_max_bytes)
+        return err_set(e, ERR_INVALID, "'memory_max_bytes' must not be below 'head_max_bytes'");
+    if (cfg->wal_max_bytes < 1 << 20)
+        return err_set(e, ERR_INVALID, "'wal_max_bytes' must be at least 1MiB");
+    if (cfg->head_max_age < NS_PER_S)
+        return err_set(e, ERR_INVALID, "'head_max_age' must be at least 1s");
+    return true;
+}
+
+void store_gauges(struct store *st)
+{
+    struct spool_stats ws;
+    uint64_t rows = 0, bytes = 0;
+    lock_acquire(&st->head.mu);
+    uint64_t head_rows = st->head.active.rows + st->head.sealed.rows,
+             head_bytes = st->head.active.line_bytes + st->head.sealed.line_bytes,
+             memory = st->head.active.memory + st->head.sealed.memory, n_parts = st->parts.parts.n;
+    for (size_t i = 0; i < n_parts; i++) {
+        rows += st->parts.parts.at[i]->rows;
+        bytes += st->parts.parts.at[i]->file_bytes;
+    }
+    lock_release(&st->head.mu);
+    metric_set(st->m.head_rows, (int64_t)head_rows);
+    metric_set(st->m.head_bytes, (int64_t)head_bytes);
+    metric_set(st->m.head_memory, (int64_t)memory);
+    metric_set(st->m.parts, (int64_t)n_parts);
+    metric_set(st->m.part_rows, (int64_t)rows);
+    metric_set(st->m.part_bytes, (int64_t)bytes);
+    metric_set(st->m.streams, (int64_t)registry_streams(st->reg));
+    spool_stats(st->wal, &ws);
+    metric_set(st->m.wal_bytes, (int64_t)ws.bytes);
+    metric_set(st->m.wal_frames, (int64_t)ws.frames);
+}
+
+static void metrics_make(struct store *st)
+{
+    const struct {
+        struct metric **to;
+        enum metric_kind kind;
+        const char *name, *help;
+    } rows[] = {
+        {&st->m.streams, METRIC_GAUGE, "loki_ingester_memory_streams", "Streams the store knows."},
+        {&st->m.head_rows, METRIC_GAUGE, "weir_store_head_rows", "Rows in memory, not yet in a part."},
+        {&st->m.head_bytes, METRIC_GAUGE, "weir_store_head_bytes", "Their line bytes."},
+        {&st->m.head_memory, METRIC_GAUGE, "weir_store_head_memory_bytes", "Memory they take."},
+        {&st->m.wal_bytes, METRIC_GAUGE, "weir_store_wal_bytes", "Size of the write-ahead log."},
+        {&st->m.wal_frames, METRIC_GAUGE, "weir_store_wal_frames", "Requests in the write-ahead log that no part covers."},
+        {&st->m.parts, METRIC_GAUGE, "weir_store_parts", "Part files."},
+        {&st->m.part_rows, METRIC_GAUGE, "weir_store_part_rows", "Rows in part files."},
+        {&st->m.part_bytes, METRIC_GAUGE, "weir_store_part_bytes", "Size of part files."},
+        {&st->m.flushes, METRIC_COUNTER, "weir_store_flushes_total", "Times memory was written to parts."},
+        {&st->m.flush_failures, METRIC_COUNTER, "weir_store_flush_failures_total", "Times that failed; it is tried again."},
+        {&st->m.duplicates, METRIC_COUNTER, "weir_store_duplicates_total", "Rows left out of parts as equal to another."},
+        {&st->m.quarantined, METRIC_COUNTER, "weir_store_quarantined_total", "Damaged files set aside."},
+        {&st->m.damaged_blocks, METRIC_COUNTER, "weir_store_damaged_blocks_total", "Blocks left out of answers as damaged."},
+        {&st->m.pushes_refused, METRIC_COUNTER, "weir_store_pushes_deferred_total",
+         "Pushes asked to come again: memory or disk full."},
+        {&st->m.replayed_frames, METRIC_COUNTER, "weir_store_wal_replayed_frames_total", "Requests read back at start."},
+        {&st->m.replay_skipped, METRIC_COUNTER, "weir_store_wal_skipped_frames_total",
+         "Requests in the log that could not be read back."},
+        {&st->m.torn_bytes, METRIC_COUNTER, "weir_store_wal_torn_bytes_total", "Bytes cut from the log's end at start."},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        *rows[i].to = metrics_get(st->metrics, rows[i].kind, rows[i].name, rows[i].help, (const char *[]){NULL});
+    metric_set(metrics_get(st->metrics, METRIC_GAUGE, "weir_store_durability_info", "When pushes are answered.",
+                           (const char *[]){"mode", st->cfg->durability, NULL}),
+               1);
+}
+
+bool wal_open(struct store *st, uint64_t covered, struct spool_recovery *ret, struct err *e)
+{
+    char dir[4096];
+    struct spool_config sc = {.dir = dir,
+                              .max_bytes = st->cfg->wal_max_bytes * 2 + (256ull << 20),
+                              .max_frame_bytes = WAL_MAX_PAYLOAD + (1 << 20),
+                              .when_full = SPOOL_REFUSE,
+                              .next_seq_min = covered,
+                              .own_thread = true};
+    if (snprintf(dir, sizeof dir, "%s/wal", st->cfg->data_dir) >= (int)sizeof dir)
+        return err_set(e, ERR_INVALID, "'data_dir' is too long");
+    return durability_of(st->cfg->durability, &sc, e) && spool_open(&sc, &st->wal, ret, e);
+}
+
+static bool dirs_open(struct store *st, struct err *e)
+{
+    char parts[4096];
+    if (snprintf(parts, sizeof parts, "%s/parts", st->cfg->data_dir) >= (int)sizeof parts)
+        return err_set(e, ERR_INVALID, "'data_dir' is too long");
+    return io_mkdir_all(parts, e) && io_open_dir(st->cfg->data_dir, &st->dirfd, e) &&
+           io_lock_dir(st->dirfd, st->cfg->data_dir, &st->lock_fd, e) && io_open_dir(parts, &st->parts_fd, e);
+}
+
+static void store_free(struct store *st)
+{
+    if (!st)
+        return;
+    spool_close(st->wal); /* its committer calls back until here */
+    head_done(&st->head);
+    part_set_done(&st->parts);
+    part_set_done(&st->written);
+    catalog_close(st->catalog);
+    registry_free(st->reg);
+    lock_done(&st->flush_mu);
+    cond_done(&st->flush_wake);
+    cond_done(&st->flush_idle);
+    io_close(st->parts_fd);
+    io_close(st->lock_fd);
+    io_close(st->dirfd);
+    free(st);
+}
+DEFINE_SCOPED(struct store *, store_free)
+
+bool store_open(const struct store_config *cfg, struct metrics *metrics, struct store **ret, struct err *e)
+{
+    if (!config_check(cfg, e))
+        return err_ctx(e, "store");
+    SCOPED(store_free) struct store *st = calloc(1, sizeof *st);
+    if (!st)
+        return err_nomem(e);
+    st->cfg = cfg;
+    st->metrics = metrics;
+    st->dirfd = st->lock_fd = st->parts_fd = -1;
+    st->rules = rules_of_config(cfg);
+    lock_init(&st->flush_mu);
+    cond_init(&st->flush_wake);
+    cond_init(&st->flush_idle);
+    head_init(&st->head);
+    metrics_make(st);
+    if (!registry_new(&st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) || !flush_start(st, e))
+        return err_ctx(e, "store '%s'", cfg->data_dir);
+    store_gauges(st);
+    *ret = TAKE(st);
+    return true;
+}
+
+void store_close(struct store *st)
+{
+    if (!st)
+        return;
+    atomic_store(&st->closing, true);
+    flush_stop(st);
+    store_free(st);
+}
+
+bool store_ready(struct store *st, struct err *why_not)
+{
+    return !atomic_load(&st->closing) || err_set(why_not, ERR_CLOSED, "the store is closing");
+}
+
+/* ---- pushing ---- */
+
+struct push {
+    struct store *st;
+    struct ingest_result rows;
+    struct tenant *tenant;
+    int64_t pending; /* counted in st->pending_bytes */
+    push_done_fn *done;
+    void *ctx;
+};
+
+static void answer(push_done_fn *done, void *ctx, enum push_code code, uint32_t n_rejected, const struct err *e)
+{
+    struct push_result r = {.code = code, .retry_after_ms = -1, .n_rejected = n_rejected};
+    if (e)
+        r.err = *e;
+    done(ctx, &r);
+}
+
+static void push_free(struct push *p)
+{
+    atomic_fetch_sub(&p->st->pending_bytes, p->pending);
+    ingest_result_done(&p->rows);
+    free(p);
+}
+
+/* Loki's counters of what came in, by tenant. */
+static void count_received(struct store *st, const struct push *p)
+{
+    SCOPED(mem_free) char *tenant = sv_dup(tenant_name(p->tenant));
+    const char *labels[] = {"tenant", tenant ? tenant : "", NULL};
+    metric_add(metrics_get(st->metrics, METRIC_COUNTER, "loki_distributor_lines_received_total", "Lines taken.", labels),
+               (int64_t)p->rows.n_rows);
+    metric_add(metrics_get(st->metrics, METRIC_COUNTER, "loki_distributor_bytes_received_total",
+                           "Bytes of lines and metadata taken.", labels),
+               (int64_t)(p->rows.line_bytes + p->rows.metadata_bytes));
+    metric_add(metrics_get(st->metrics, METRIC_COUNTER, "loki_distributor_structured_metadata_bytes_received_total",
+                           "Bytes of metadata taken.", labels),
+               (int64_t)p->rows.metadata_bytes);
+}
+
+/* On the committer's thread, in the log's order. */
+static void push_logged(void *ctx, uint64_t seq, const struct err *e)
+{
+    struct push *p = ctx;
+    struct store *st = p->st;
+    size_t n = p->rows.chunks.n;
+    if (e) {
+        head_unreserve(&st->head, n);
+        metric_add(st->m.pushes_refused, 1);
+        answer(p->done, p->ctx, PUSH_RETRY, 0, e);
+        push_free(p);
+        return;
+    }
+    head_add(&st->head, p->rows.chunks.at, n, seq, clock_mono_ns());
+    p->rows.chunks.n = 0; /* the head owns them now */
+    count_received(st, p);
+    struct err rejected = {0};
+    if (p->rows.rejects.total)
+        rejects_err(&p->rows.rejects, &rejected);
+    answer(p->done, p->ctx, PUSH_SENT, p->rows.rejects.total, p->rows.rejects.total ? &rejected : NULL);
+    push_free(p);
+    flush_poke(st);
+}
+
+static uint64_t memory_used(struct store *st)
+{
+    LOCK_SCOPED(&st->head.mu);
+    return st->head.active.memory + st->head.sealed.memory + (uint64_t)atomic_load(&st->pending_bytes);
+}
+
+/* Memory a request may take, known only afterwards: rows and their columns are seldom more than three times its bytes. */
+static bool admit(struct push *p, size_t bytes, struct err *e)
+{
+    struct store *st = p->st;
+    p->pending = (int64_t)bytes * 3 + 4096;
+    atomic_fetch_add(&st->pending_bytes, p->pending);
+    uint64_t used = memory_used(st);
+    if (used <= st->cfg->memory_max_bytes)
+        return true;
+    flush_poke(st);
+    return err_set(e, ERR_FULL, "%" PRIu64 " bytes of rows wait in memory, more than memory_max_bytes=%" PRIu64, used,
+                   st->cfg->memory_max_bytes);
+}
+
+static void settle_memory(struct push *p)
+{
+    int64_t real = 0;
+    for (size_t i = 0; i < p->rows.chunks.n; i++)
+        real += (int64_t)p->rows.chunks.at[i]->memory;
+    atomic_fetch_add(&p->st->pending_bytes, real - p->pending);
+    p->pending = real;
+}
+
+static void touch_streams(const struct ingest_result *rows)
+{
+    int64_t now = clock_mono_ns();
+    for (size_t i = 0; i < rows->chunks.n; i++)
+        for (uint32_t s = 0; s < rows->chunks.at[i]->n_streams; s++)
+            atomic_store_explicit(&rows->chunks.at[i]->streams[s].st->last_used_mono_ns, now, memory_order_relaxed);
+}
+
+/* Hands the request to the log. False: refused, nothing will be called. */
+static bool log_request(struct push *p, const struct ingest_request *rq, struct err *e)
+{
+    SCOPED(buf_done) struct buf head = {0};
+    SCOPED(buf_done) struct buf body = {0};
+    struct wal_frame f = {.type = rq->loki ? WAL_LOKI : WAL_OTLP,
+                          .rules = rq->rules,
+                          .arrived_wall_ns = rq->arrived_wall_ns,
+                          .tenant = tenant_name(rq->tenant),
+                          .payload = rq->bytes};
+    f.refused.at = p->rows.refused.at;
+    f.refused.n = p->rows.refused.n;
+    sv parts[2];
+    if (!wal_frame_write(&f, &head, &body, &parts[1], e))
+        return false;
+    parts[0] = buf_view(&head);
+    if (!head_reserve(&p->st->head, p->rows.chunks.n))
+        return err_nomem(e);
+    if (spool_append_async(p->st->wal, parts, 2, push_logged, p, e))
+        return true;
+    head_unreserve(&p->st->head, p->rows.chunks.n);
+    return false;
+}
+
+/* Failures that a later attempt may not meet. */
+static bool may_pass(enum err_code c)
+{
+    return c == ERR_NOMEM || c == ERR_FULL || c == ERR_IO || c == ERR_CLOSED || c == ERR_UNAVAILABLE;
+}
+
+static void push_refused(struct push *p, const struct err *e)
+{
+    enum push_code code = may_pass(e->code) ? PUSH_RETRY : PUSH_REJECTED;
+    if (code == PUSH_RETRY)
+        metric_add(p->st->m.pushes_refused, 1);
+    answer(p->done, p->ctx, code, 0, e);
+    push_free(p);
+}
+
+static void push_request(struct store *st, sv tenant, struct ingest_request *rq, push_done_fn *done, void *ctx)
+{
+    struct err e = {0};
+    struct push *p = calloc(1, sizeof *p);
+    if (!p) {
+        err_nomem(&e);
+        answer(done, ctx, PUSH_RETRY, 0, &e);
+        return;
+    }
+    *p = (struct push){.st = st, .done = done, .ctx = ctx};
+    rq->rules = st->rules;
+    rq->limits = st->cfg;
+    rq->now_wall_ns = clock_wall_ns();
+    if (!store_ready(st, &e) || !admit(p, rq->bytes.n, &e) || !registry_tenant(st->reg, tenant, &rq->tenant, &e) ||
+        !ingest(rq, &p->rows, &e)) {
+        push_refused(p, &e);
+        return;
+    }
+    p->tenant = rq->tenant;
+    settle_memory(p);
+    touch_streams(&p->rows);
+    rejects_count(&p->rows.rejects, st->metrics, tenant);
+    if (!p->rows.n_records)
+        err_set(&e, ERR_NOT_FOUND, "error at least one valid stream is required for ingestion");
+    else if (!p->rows.n_rows)
+        rejects_err(&p->rows.rejects, &e);
+    if (e.code || !log_request(p, rq, &e)) {
+        push_refused(p, &e);
+        return;
+    }
+}
+
+void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx)
+{
+    struct ingest_request rq = {.bytes = b->bytes, .arrived_wall_ns = b->arrived_wall_ns};
+    push_request(st, b->tenant, &rq, done, ctx);
+}
+
+void store_push_loki(struct store *st, sv tenant, sv request, int64_t arrived_wall_ns, push_done_fn *done, void *ctx)
+{
+    struct ingest_request rq = {.bytes = request, .loki = true, .arrived_wall_ns = arrived_wall_ns};
+    push_request(st, tenant, &rq, done, ctx);
+}
+
+static void sink_push_batch(void *self, struct batch *b, push_done_fn *done, void *ctx)
+{
+    store_push(self, b, done, ctx);
+}
+
+struct log_sink store_sink(struct store *st)
+{
+    return (struct log_sink){sink_push_batch, st};
+}

@@ -1,0 +1,90 @@
+/* store_int.h - what the files of the store share: who owns which field.
+ * store.c: opening, pushing. recover.c: what opening finds. flush.c: the head becomes parts. scan.c, series.c: reading.
+ * Lock order: flush_mu, then head.mu; a tenant's lock is innermost. */
+#pragma once
+#include "base/lock.h"
+#include "spool/spool.h"
+#include "store/catalog.h"
+#include "store/head.h"
+#include "store/part.h"
+#include "store/rejects.h"
+#include "store/store.h"
+
+struct part_set {
+    VEC(struct part *) parts; /* in catalog order: older log sequences first */
+};
+
+struct store_metrics {
+    struct metric *streams, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
+        *part_bytes, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
+        *replayed_frames, *replay_skipped, *torn_bytes;
+};
+
+struct store {
+    const struct store_config *cfg; /* borrowed; set by store_open(), then read-only; as the next ones */
+    struct metrics *metrics;
+    struct store_metrics m;
+    int dirfd, lock_fd, parts_fd;
+    unsigned rules;
+    struct registry *reg;
+    struct spool *wal;
+    struct catalog *catalog;
+
+    struct head head;              /* has its own lock */
+    struct part_set parts;         /* under head.mu */
+    _Atomic int64_t pending_bytes; /* memory of pushes under way */
+    _Atomic bool closing;
+
+    struct lock flush_mu;
+    struct cond flush_wake, flush_idle;
+    uint64_t flush_asked, flush_done; /* under flush_mu: ticket numbers of store_flush() */
+    struct err flush_err;             /* under flush_mu: of the attempt that ended last */
+    bool flush_stop;                  /* under flush_mu */
+    pthread_t flusher;
+    bool flusher_started;
+
+    /* the flusher's (recovery's before it starts) */
+    uint64_t next_part_id;
+    struct part_set written;       /* parts complete on disk whose edit is not in force yet */
+    bool is_written;
+};
+
+void part_set_done(struct part_set *s);
+
+void store_gauges(struct store *st);
+MUST_USE bool wal_open(struct store *st, uint64_t covered, struct spool_recovery *ret, struct err *e);
+
+/* Log, parts and catalog as they lie on disk; then the head. `dir` is cfg->data_dir. */
+MUST_USE bool store_recover(struct store *st, struct err *e);
+
+MUST_USE bool flush_start(struct store *st, struct err *e);
+void flush_stop(struct store *st);
+void flush_poke(struct store *st);           /* conditions may be met: look */
+bool flush_due(struct store *st);
+MUST_USE bool flush_once(struct store *st, struct err *e); /* the flusher's thread, or before it runs */
+
+/* One moment: parts and chunks with references, head chunks in the order of acceptance. */
+struct store_view {
+    struct part **parts;
+    struct chunk **chunks;
+    size_t n_parts, n_chunks;
+};
+MUST_USE bool store_view_take(struct store *st, struct store_view *ret, struct err *e);
+void store_view_done(struct store_view *v);
+
+/* A tenant's streams that match, sorted by labels. */
+struct stream_choice {
+    struct stream **streams;
+    size_t n;
+    uint32_t *rank;    /* by stream index: place in `streams`, or NO_RANK */
+    uint32_t n_rank;   /* streams made later have no place */
+    struct tenant *tenant;
+};
+#define NO_RANK UINT32_MAX
+MUST_USE bool stream_choice_make(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers,
+                                 struct stream_choice *ret, struct err *e);
+void stream_choice_done(struct stream_choice *c);
+static inline uint32_t stream_rank(const struct stream_choice *c, const struct stream *s)
+{
+    return s->tenant == c->tenant && s->index < c->n_rank ? c->rank[s->index] : NO_RANK;
+}
