@@ -13,7 +13,7 @@
 enum {
     STREAM_WINDOW = 1 << 20,
     CONNECTION_WINDOW = 16 << 20,
-    CALM_BURST = 1000, /* pings and settings at once */
+    CALM_BURST = 500, /* pings and settings at once; nghttp2 itself gives up at 1000 queued acknowledgements */
     CALM_PER_S = 10,
     RESET_BURST = 1000,
     RESET_PER_S = 33,
@@ -162,6 +162,8 @@ static void headers_complete(struct http2 *h, struct http2_stream *s)
 
 static int calm(struct http2 *h)
 {
+    if (h->over)
+        return 0; /* said already */
     double tokens = h->calm_tokens + (double)(h->now_ms - h->calm_at_ms) * CALM_PER_S / 1000;
     h->calm_tokens = MIN(tokens, (double)CALM_BURST);
     h->calm_at_ms = h->now_ms;

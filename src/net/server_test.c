@@ -299,3 +299,374 @@ TEST(refusals_have_status_and_counter)
     CHECK_SOON(connections() == 0, 3000);
     stop();
 }
+
+/* --- hostile and unlucky peers --------------------------------------------------------------------------------------------------- */
+
+TEST(slow_requests_end)
+{
+    REQUIRE(start((struct http_server_config){.read_timeout_ms = 100, .idle_timeout_ms = 100}));
+    check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le"), "HTTP/1.1 408 ", "read_timeout");
+    check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na"), "HTTP/1.1 408 ", "connection: close");
+    check_exchange(SV("PRI * HTTP"), "HTTP/1.1 408 ", "");
+    CHECK_EQ(rejected("read_timeout"), 3);
+    check_exchange(SV(""), "", ""); /* idle: closed without a word */
+    check_exchange(SV("GET /describe/ HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 ", "");
+    CHECK_EQ(rejected("read_timeout"), 3);
+    stop();
+}
+
+TEST(a_half_closed_client_still_gets_its_answer)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    SCOPED(buf_done) struct buf got = {0};
+    int fd = dial();
+    say(fd, SV("GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"));
+    shutdown(fd, SHUT_WR);
+    CHECK_SOON(held() == 1, 5000);
+    struct http_exchange *x = take_held();
+    REQUIRE(x);
+    CHECK_SOON(atomic_load(http_cancelled(x)), 5000); /* it may have gone: a long query would stop here */
+    http_reply_text(x, 200, SV("here"));
+    CHECK(sv_ends(hear_all(fd, &got), SV("here")));
+    close(fd);
+    stop();
+}
+
+TEST(clients_that_leave)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    int fd = dial();
+    say(fd, SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"));
+    shutdown(fd, SHUT_WR);
+    CHECK_SOON(rejected("truncated") == 1, 5000);
+    close(fd);
+    for (int i = 0; i < 20; i++) { /* with a request under way, by reset */
+        fd = dial();
+        say(fd, SV("GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"));
+        CHECK_SOON(held() == (size_t)i + 1, 5000);
+        struct linger now = {1, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close(fd);
+    }
+    CHECK_SOON(connections() == 0, 5000);
+    while (held())
+        http_reply_text(take_held(), 200, SV("nobody reads this"));
+    check_exchange(SV("GET /describe/ HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 ", "");
+    stop();
+}
+
+TEST(a_client_that_does_not_read_is_dropped)
+{
+    REQUIRE(start((struct http_server_config){.read_timeout_ms = 200}));
+    int fd = dial(), small = 4096;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 4; i++)
+        say(fd, SV("GET /big HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK_SOON(rejected("stalled") == 1, 5000);
+    CHECK_SOON(connections() == 0, 5000);
+    close(fd);
+    stop();
+}
+
+TEST(connections_are_capped)
+{
+    REQUIRE(start((struct http_server_config){.max_connections = 2}));
+    int a = dial(), b = dial();
+    CHECK_SOON(connections() == 2, 5000);
+    int c = dial();
+    char byte;
+    CHECK_EQ(recv(c, &byte, 1, 0), 0);
+    CHECK_EQ(rejected("max_connections"), 1);
+    close(a);
+    CHECK_SOON(connections() == 1, 5000);
+    check_exchange(SV("GET /describe/ HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 ", "");
+    close(b);
+    close(c);
+    stop();
+}
+
+static void *reply_later(void *ctx)
+{
+    test_sleep_ms(100);
+    http_reply_text(ctx, 200, SV("finished"));
+    return NULL;
+}
+
+TEST(closing_waits_for_requests_under_way)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    SCOPED(buf_done) struct buf got = {0};
+    int fd = dial(), idle = dial();
+    say(fd, SV("GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK_SOON(held() == 1, 5000);
+    pthread_t thread;
+    pthread_create(&thread, NULL, reply_later, take_held());
+    http_server_close(t.server, 10000);
+    t.server = NULL;
+    sv answer = hear_all(fd, &got);
+    CHECK(sv_ends(answer, SV("finished")));
+    CHECK(sv_find(answer, SV("connection: close")) != SV_NPOS);
+    char byte;
+    CHECK_EQ(recv(idle, &byte, 1, 0), 0);
+    pthread_join(thread, NULL);
+    close(fd);
+    close(idle);
+    stop();
+}
+
+TEST(closing_gives_up_in_the_end)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    int fd = dial();
+    say(fd, SV("GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK_SOON(held() == 1, 5000);
+    http_server_close(t.server, 20);
+    t.server = NULL;
+    char byte;
+    CHECK(recv(fd, &byte, 1, 0) <= 0);
+    struct http_exchange *x = take_held(); /* outlives its server */
+    REQUIRE(x);
+    CHECK(atomic_load(http_cancelled(x)));
+    CHECK_SV(http_request_of(x)->path, SV("/hold"));
+    http_reply_text(x, 200, SV("dropped"));
+    close(fd);
+    stop();
+}
+
+TEST(addresses)
+{
+    static const struct {
+        const char *address, *error;
+    } cases[] = {{"127.0.0.1", "expected host:port"},     {"127.0.0.1:99999", "expected host:port"},
+                 {"::1:80", "expected host:port"},        {"no.such.host.invalid:0", "no.such.host.invalid"},
+                 {"192.0.2.1:0", "cannot listen on 192"}};
+    struct loop *l;
+    struct err e = {0};
+    REQUIRE_OK(loop_open("t", &l, &e), &e);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct http_server *s = NULL;
+        struct http_server_config cfg = {.address = cases[i].address, .name = "web"};
+        e = (struct err){0};
+        CHECK(!http_server_open(&cfg, &l, 1, NULL, handle, NULL, &s, &e));
+        CHECK_ERR(&e, e.code, cases[i].error);
+        CHECK_ERR(&e, e.code, "server 'web'");
+        CHECK(!s);
+    }
+    struct http_server *s = NULL;
+    struct http_server_config cfg = {.address = "localhost:0"};
+    REQUIRE_OK(http_server_open(&cfg, &l, 1, NULL, handle, NULL, &s, &e), &e);
+    CHECK(sv_starts(sv_of(http_server_address(s)), SV("127.0.0.1:")));
+    struct http_server *again = NULL;
+    cfg.address = http_server_address(s);
+    CHECK(!http_server_open(&cfg, &l, 1, NULL, handle, NULL, &again, &e));
+    CHECK_ERR(&e, ERR_IO, "in use");
+    http_server_close(s, 0);
+    loop_close(l);
+}
+
+/* --- HTTP/2 by hand ---------------------------------------------------------------------------------------------------------------- */
+
+enum { F_DATA = 0, F_HEADERS = 1, F_RST = 3, F_SETTINGS = 4, F_PING = 6, F_GOAWAY = 7, END_STREAM = 1, END_HEADERS = 4 };
+
+static void put_frame(struct buf *b, uint8_t type, uint8_t flags, uint32_t stream, sv payload)
+{
+    char head[9] = {(char)(payload.n >> 16), (char)(payload.n >> 8),   (char)payload.n,
+                    (char)type,              (char)flags,              (char)(stream >> 24),
+                    (char)(stream >> 16),    (char)(stream >> 8),      (char)stream};
+    buf_put(b, head, sizeof head);
+    buf_sv(b, payload);
+}
+
+static void put_request(struct buf *b, uint32_t stream, const char *path, bool post)
+{
+    SCOPED(buf_done) struct buf h = {0};
+    buf_put(&h, post ? "\x83\x86\x41\x01x\x04" : "\x82\x86\x41\x01x\x04", 6); /* :method, :scheme, :authority, :path */
+    buf_char(&h, (char)strlen(path));
+    buf_sv(&h, sv_of(path));
+    put_frame(b, F_HEADERS, post ? END_HEADERS : END_HEADERS | END_STREAM, stream, buf_view(&h));
+}
+
+static int dial_h2(struct buf *first)
+{
+    int fd = dial();
+    SCOPED(buf_done) struct buf b = {0};
+    buf_sv(&b, SV("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    put_frame(&b, F_SETTINGS, 0, 0, SV_NULL);
+    buf_sv(&b, buf_view(first));
+    say(fd, buf_view(&b));
+    return fd;
+}
+
+struct frame {
+    uint8_t type, flags;
+    uint32_t stream;
+    char payload[16384];
+    size_t n;
+};
+
+static bool hear_exactly(int fd, char *to, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t got = recv(fd, to + at, n - at, 0);
+        if (got <= 0)
+            return false;
+        at += (size_t)got;
+    }
+    return true;
+}
+
+static bool hear_frame(int fd, struct frame *f)
+{
+    uint8_t h[9];
+    if (!hear_exactly(fd, (char *)h, sizeof h))
+        return false;
+    f->n = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
+    f->type = h[3];
+    f->flags = h[4];
+    f->stream = (uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
+    return f->n <= sizeof f->payload && hear_exactly(fd, f->payload, f->n);
+}
+
+static bool hear_type(int fd, uint8_t type, struct frame *f)
+{
+    while (hear_frame(fd, f))
+        if (f->type == type)
+            return true;
+    return false;
+}
+
+static uint32_t code_at(const struct frame *f, size_t at)
+{
+    const uint8_t *p = (const uint8_t *)f->payload + at;
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+TEST(h2_many_streams_at_once)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    SCOPED(buf_done) struct buf b = {0};
+    enum { N = 200 };
+    for (uint32_t i = 0; i < N; i++)
+        put_request(&b, 2 * i + 1, "/hold", false);
+    int fd = dial_h2(&b);
+    CHECK_SOON(held() == N, 5000);
+    while (held())
+        http_reply_text(take_held(), 200, SV("x"));
+    static struct frame f;
+    size_t ends = 0;
+    while (ends < N && hear_frame(fd, &f))
+        ends += (f.type == F_DATA || f.type == F_HEADERS) && f.flags & END_STREAM;
+    CHECK_EQ(ends, N);
+    close(fd);
+    stop();
+}
+
+TEST(h2_resets_do_not_lift_the_cap_of_streams)
+{
+    REQUIRE(start((struct http_server_config){.max_concurrent_streams = 50}));
+    SCOPED(buf_done) struct buf b = {0};
+    for (uint32_t i = 0; i < 200; i++) {
+        put_request(&b, 2 * i + 1, "/hold", false);
+        put_frame(&b, F_RST, 0, 2 * i + 1, SV("\0\0\0\x08"));
+    }
+    put_frame(&b, F_PING, 0, 0, SV("12345678"));
+    int fd = dial_h2(&b);
+    static struct frame f;
+    REQUIRE(hear_type(fd, F_PING, &f));
+    CHECK_EQ(held(), 50);
+    CHECK(atomic_load(http_cancelled(t.held[0])));
+    while (held())
+        http_reply_text(take_held(), 200, SV("nobody"));
+    b.n = 0;
+    put_request(&b, 401, "/describe/again", false);
+    say(fd, buf_view(&b));
+    REQUIRE(hear_type(fd, F_DATA, &f));
+    CHECK_EQ(f.stream, 401);
+    close(fd);
+    stop();
+}
+
+TEST(h2_refusals)
+{
+    REQUIRE(start((struct http_server_config){.max_body_bytes = 1000, .read_timeout_ms = 200}));
+    SCOPED(buf_done) struct buf b = {0};
+    char body[600] = {0};
+    put_request(&b, 1, "/echo", true);
+    put_frame(&b, F_DATA, 0, 1, sv_make(body, sizeof body));
+    put_frame(&b, F_DATA, 0, 1, sv_make(body, sizeof body));
+    put_request(&b, 3, "/echo", true); /* never ends */
+    int fd = dial_h2(&b);
+    static struct frame f;
+    REQUIRE(hear_type(fd, F_DATA, &f));
+    CHECK(sv_find(sv_make(f.payload, f.n), SV("max_body_bytes")) != SV_NPOS);
+    REQUIRE(hear_type(fd, F_RST, &f));
+    CHECK_EQ(code_at(&f, 0), 0); /* NO_ERROR: stop sending, all is said */
+    REQUIRE(hear_type(fd, F_DATA, &f));
+    CHECK_EQ(f.stream, 3);
+    CHECK(sv_find(sv_make(f.payload, f.n), SV("read_timeout")) != SV_NPOS);
+    CHECK_EQ(rejected("body_too_large"), 1);
+    CHECK_EQ(rejected("read_timeout"), 1);
+    close(fd);
+    stop();
+}
+
+TEST(h2_too_many_pings)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    SCOPED(buf_done) struct buf b = {0};
+    for (int i = 0; i < 1100; i++)
+        put_frame(&b, F_PING, 0, 0, SV("12345678"));
+    int fd = dial_h2(&b);
+    static struct frame f;
+    REQUIRE(hear_type(fd, F_GOAWAY, &f));
+    CHECK_EQ(code_at(&f, 4), 11); /* ENHANCE_YOUR_CALM */
+    CHECK_SV(sv_make(f.payload + 8, f.n - 8), SV("too_many_pings"));
+    while (hear_frame(fd, &f))
+        ;
+    CHECK_EQ(rejected("protocol_error"), 1);
+    close(fd);
+    stop();
+}
+
+TEST(h2_answers_nobody_takes_are_dropped)
+{
+    REQUIRE(start((struct http_server_config){.read_timeout_ms = 200}));
+    SCOPED(buf_done) struct buf b = {0};
+    put_frame(&b, F_SETTINGS, 0, 0, SV("\0\4\0\0\0\0")); /* a window of nothing */
+    put_request(&b, 1, "/big", false);
+    int fd = dial_h2(&b);
+    static struct frame f;
+    REQUIRE(hear_type(fd, F_RST, &f));
+    CHECK_EQ(code_at(&f, 0), 8); /* CANCEL */
+    close(fd);
+    stop();
+}
+
+TEST(h2_closing_says_goaway)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    SCOPED(buf_done) struct buf b = {0};
+    put_request(&b, 1, "/hold", false);
+    int fd = dial_h2(&b);
+    CHECK_SOON(held() == 1, 5000);
+    pthread_t thread;
+    pthread_create(&thread, NULL, reply_later, take_held());
+    http_server_close(t.server, 10000);
+    t.server = NULL;
+    static struct frame f;
+    REQUIRE(hear_type(fd, F_GOAWAY, &f));
+    CHECK_EQ(code_at(&f, 4), 0);
+    REQUIRE(hear_type(fd, F_DATA, &f));
+    CHECK_SV(sv_make(f.payload, f.n), SV("finished"));
+    CHECK(!hear_frame(fd, &f));
+    pthread_join(thread, NULL);
+    close(fd);
+    stop();
+}
+
+TEST(h2_only_ports)
+{
+    REQUIRE(start((struct http_server_config){.http2_only = true}));
+    check_exchange(SV("GET /describe/ HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 505 ", "connection: close");
+    stop();
+}
