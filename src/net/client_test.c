@@ -137,6 +137,7 @@ static void on_http(void *ctx, const struct client_response *r)
     a->err = r->err;
     buf_sv(&a->body, r->body);
     buf_sv(&a->header, client_header(r, SV("x-method")));
+    buf_sv(&a->text, client_header(r, SV("grpc-status")));
     set_done(a);
 }
 
@@ -263,6 +264,7 @@ TEST(grpc_deadline_answers_for_a_slow_method)
     http_client_send(t.client, &req, on_http, &a);
     wait_for(&a);
     CHECK_EQ(a.http_status, 200);
+    CHECK_SV(buf_view(&a.text), SV("4"));
     struct grpc_call *c = atomic_load(&t.held);
     REQUIRE(c);
     CHECK(atomic_load(grpc_cancelled(c)));

@@ -35,7 +35,7 @@ void tls_free(struct ssl_ctx_st *ctx)
 
 static bool tls_err(struct err *e, const char *setting, const char *file)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error(); /* the first: what went wrong at the bottom */
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     char text[120];
     snprintf(text, sizeof text, "%s", reason ? reason : "unknown reason");
