@@ -2,9 +2,15 @@
  * (1) The multi handle and all easy handles belong to the loop's thread. http_client_send() copies what it is given and
  *     posts it.
  * (2) A call ends in exactly one place, finish(), whatever happened.
- * (3) A peer may send at most max_response_bytes of body and libcurl's own cap of headers; it cannot redirect us, set
+ * (3) libcurl 7.88.0 and .1 (Debian 12) fail every request that reuses a prior-knowledge HTTP/2 connection (curl issue
+ *     10634). A connection made that way may be reused by requests that merely prefer HTTP/2, though. So with those
+ *     versions only the first request opens a connection with prior knowledge; later ones ask for what is open. When
+ *     nothing is open any more such a request goes out as HTTP/1.1, which no gRPC server executes: it is sent again,
+ *     once, with prior knowledge.
+ * (4) A peer may send at most max_response_bytes of body and libcurl's own cap of headers; it cannot redirect us, set
  *     cookies, or choose another protocol. */
 #include "net/client.h"
+#include "base/clock.h"
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -12,13 +18,16 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+enum { H2_BELIEVED_OPEN_MS = 60000 };
+
 struct http_client {
     struct http_client_config cfg; /* strings and settings are ours; read-only */
     struct loop *loop;
-    CURLM *multi; /* loop thread from here on */
+    bool reuse_bug; /* (3); read-only */
+    CURLM *multi;   /* loop thread from here on */
     struct event timer;
     struct client_call *first;
-    bool fresh_connections; /* see has_reuse_bug() */
+    int64_t h2_seen_ms; /* (3): when an HTTP/2 connection last worked; 0: none is believed to be open */
     _Atomic size_t n_calls; /* not yet finished, from http_client_send() on */
     _Atomic bool closing;
 };
@@ -28,6 +37,7 @@ struct client_call {
     struct http_client *c;
     struct client_call *prev, *next; /* loop thread; of those that libcurl works on */
     bool linked;
+    bool hopeful, retried; /* (3) */
     CURL *easy;
     struct arena arena; /* the request's copy, then the response's headers */
     struct client_request req;
@@ -49,6 +59,19 @@ static void call_free(struct client_call *k)
     buf_done(&k->body);
     arena_done(&k->arena);
     free(k);
+}
+
+static bool call_link(struct client_call *k)
+{
+    if (curl_multi_add_handle(k->c->multi, k->easy) != CURLM_OK)
+        return false;
+    k->prev = NULL;
+    k->next = k->c->first;
+    if (k->next)
+        k->next->prev = k;
+    k->c->first = k;
+    k->linked = true;
+    return true;
 }
 
 static void call_unlink(struct client_call *k)
@@ -135,9 +158,45 @@ static bool collect_headers(struct client_call *k, unsigned origin, struct http_
     return true;
 }
 
+static void set_prior_knowledge(struct client_call *k)
+{
+    k->hopeful = k->c->reuse_bug && k->c->h2_seen_ms && clock_mono_ms() - k->c->h2_seen_ms < H2_BELIEVED_OPEN_MS && !k->retried;
+    curl_easy_setopt(k->easy, CURLOPT_HTTP_VERSION,
+                     k->hopeful ? CURL_HTTP_VERSION_2_0 : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    curl_easy_setopt(k->easy, CURLOPT_FRESH_CONNECT, k->c->reuse_bug && !k->hopeful ? 1L : 0L);
+}
+
+/* (3): whether the call hoped for an open connection, found none, and is on its way again. */
+static bool call_retry(struct client_call *k, CURLcode rc)
+{
+    long connects = 0, version = 0;
+    curl_off_t us = 0;
+    curl_easy_getinfo(k->easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(k->easy, CURLINFO_HTTP_VERSION, &version);
+    if (rc == CURLE_OK && version == CURL_HTTP_VERSION_2_0) {
+        k->c->h2_seen_ms = clock_mono_ms();
+        return false;
+    }
+    bool unreachable = rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_CONNECT || rc == CURLE_OPERATION_TIMEDOUT;
+    bool wrong_version = rc == CURLE_OK || connects > 0;
+    if (!k->hopeful || unreachable || !wrong_version)
+        return false;
+    curl_easy_getinfo(k->easy, CURLINFO_TOTAL_TIME_T, &us);
+    int64_t left_ms = MAX(k->req.timeout_ms - us / 1000, (int64_t)1);
+    call_unlink(k);
+    buf_reset(&k->body);
+    k->retried = true;
+    k->c->h2_seen_ms = 0;
+    set_prior_knowledge(k);
+    curl_easy_setopt(k->easy, CURLOPT_TIMEOUT_MS, (long)MIN(left_ms, (int64_t)INT32_MAX));
+    return call_link(k);
+}
+
 static void call_complete(struct client_call *k, CURLcode rc)
 {
     long status = 0;
+    if (call_retry(k, rc))
+        return;
     struct client_response r = {.body = buf_view(&k->body)};
     curl_easy_getinfo(k->easy, CURLINFO_RESPONSE_CODE, &status);
     if (rc != CURLE_OK) {
@@ -355,9 +414,7 @@ static void set_http_version(struct client_call *k)
     } else if (tls) {
         curl_easy_setopt(k->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
     } else {
-        curl_easy_setopt(k->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
-        curl_easy_setopt(k->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh_connections);
-        curl_easy_setopt(k->easy, CURLOPT_FORBID_REUSE, (long)c->fresh_connections);
+        set_prior_knowledge(k);
     }
 }
 
@@ -395,17 +452,10 @@ static void start_call(struct loop_task *t)
     }
     k->easy = curl_easy_init();
     CURLcode rc = prepare(k);
-    if (!rc && curl_multi_add_handle(c->multi, k->easy) != CURLM_OK)
+    if (!rc && !call_link(k))
         rc = CURLE_OUT_OF_MEMORY;
-    if (rc) {
+    if (rc)
         fail_curl(k, rc);
-        return;
-    }
-    k->next = c->first;
-    if (k->next)
-        k->next->prev = k;
-    c->first = k;
-    k->linked = true;
 }
 
 static bool copy_request(struct client_call *k, const struct client_request *req)
@@ -454,7 +504,6 @@ static void init_curl(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-/* libcurl 7.88.0 and .1 fail every request that reuses a prior-knowledge HTTP/2 connection (curl issue 10634). */
 static bool has_reuse_bug(void)
 {
     unsigned v = curl_version_info(CURLVERSION_NOW)->version_num;
@@ -509,7 +558,7 @@ bool http_client_open(const struct http_client_config *cfg, struct loop *l, stru
     if (!c || !copy_config(c, cfg) || !(c->multi = curl_multi_init()))
         return err_nomem(e);
     c->loop = l;
-    c->fresh_connections = has_reuse_bug();
+    c->reuse_bug = has_reuse_bug();
     evtimer_assign(&c->timer, loop_base(l), on_timer, c);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_events);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);

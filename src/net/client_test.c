@@ -8,6 +8,7 @@
 
 static struct {
     struct loop *loop, *client_loop;
+    struct metrics *metrics;
     struct http_server *server;
     struct http_client *client;
     char url[100];
@@ -61,11 +62,13 @@ static void handle(void *ctx, struct http_exchange *x)
 static bool start(struct http_client_config cfg)
 {
     struct err e = {0};
-    struct http_server_config sc = {.address = "127.0.0.1:0"};
+    struct http_server_config sc = {.address = "127.0.0.1:0", .idle_timeout_ms = 300};
     memset(&t, 0, sizeof t);
     cfg.name = "t";
+    sc.name = "s";
+    t.metrics = metrics_new();
     bool ok = loop_open("server", &t.loop, &e) && loop_open("client", &t.client_loop, &e) &&
-              http_server_open(&sc, &t.loop, 1, NULL, handle, NULL, &t.server, &e) &&
+              http_server_open(&sc, &t.loop, 1, t.metrics, handle, NULL, &t.server, &e) &&
               http_client_open(&cfg, t.client_loop, &t.client, &e);
     if (!ok) {
         fprintf(stderr, "# %s\n", e.msg);
@@ -81,6 +84,7 @@ static void stop(void)
     http_server_close(t.server, 1000);
     loop_close(t.client_loop);
     loop_close(t.loop);
+    metrics_free(t.metrics);
 }
 
 /* --- waiting for an answer ----------------------------------------------------------------------------------------------------- */
@@ -247,6 +251,38 @@ TEST(grpc_calls)
     CALL(&f, .method = "/t.T/Echo", .message = sv_make(large, n), .gzip = true);
     CHECK_EQ(f.status, GRPC_RESOURCE_EXHAUSTED);
     free(large);
+    stop();
+}
+
+static int64_t connections(void)
+{
+    return metric_value(metrics_get(t.metrics, METRIC_GAUGE, "weir_http_connections", "Open connections",
+                                    (const char *[]){"server", "s", NULL}));
+}
+
+TEST(grpc_connections_are_kept_and_renewed)
+{
+    REQUIRE(start(h2));
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 10; i++) {
+            SCOPED(answer_done) struct answer a;
+            CALL(&a, .method = "/t.T/Echo", .message = SV("hello"));
+            CHECK_EQ(a.status, GRPC_OK);
+            CHECK_EQ(connections(), 1);
+        }
+        CHECK_SOON(connections() == 0, 5000); /* the server closes idle ones; the next call must not notice */
+    }
+    struct answer many[50];
+    struct grpc_client_request req = {.url = t.url, .method = "/t.T/Echo", .message = SV("x")};
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        answer_init(&many[i]);
+        grpc_client_call(t.client, &req, on_grpc, &many[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        wait_for(&many[i]);
+        CHECK_EQ(many[i].status, GRPC_OK);
+        answer_done(&many[i]);
+    }
     stop();
 }
 

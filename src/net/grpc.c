@@ -113,6 +113,7 @@ static bool check_request(struct http_exchange *x)
     const struct http_request *r = http_request_of(x);
     SCOPED(buf_done) struct buf text = {0};
     if (r->version != 20) {
+        x->msg->keep_alive = false; /* what follows on that connection will be no better */
         http_reply_text(x, 505, SV("gRPC is spoken over HTTP/2\n"));
         return false;
     }
