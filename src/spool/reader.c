@@ -78,7 +78,7 @@ static int enter_segment(struct spool_reader *rd, uint64_t after_no, bool *ret_a
         return *ret_again ? 0 : -1;
     }
     uint64_t start = MIN((uint64_t)sg->header_len, atomic_load(&sg->end));
-    seg_walk_init(&rd->w, rd->fd, SV_NULL, sg->no, start, sg->first_seq, rd->sp->cfg.max_frame_bytes);
+    seg_walk_init(&rd->w, rd->fd, SV_NULL, sg->no, start, sg->first_seq);
     rd->w.anchored = !sg->header_lost;
     return 1;
 }
@@ -151,7 +151,7 @@ bool spool_scan_segment(sv bytes, void (*frame)(void *ctx, uint64_t seq, sv fram
     if (h.len > bytes.n)
         return err_at(e, ERR_CORRUPT, 12, "spool segment ends inside its header");
     struct seg_walk w;
-    seg_walk_init(&w, -1, bytes, h.no, h.len, h.first_seq, UINT32_MAX);
+    seg_walk_init(&w, -1, bytes, h.no, h.len, h.first_seq);
     seg_walk_extend(&w, bytes.n);
     enum seg_step step;
     while ((step = seg_walk_step(&w, e)) == SEG_FRAME || step == SEG_BAD) {

@@ -160,7 +160,7 @@ static bool scan(struct spool *sp, struct segment *sg, const struct found *f, bo
     if (!open_segment(sp, f->no, last ? O_RDWR : O_RDONLY, &fd, e))
         return false;
     struct seg_walk w;
-    seg_walk_init(&w, fd, SV_NULL, f->no, sg->header_len, sg->first_seq, sp->cfg.max_frame_bytes);
+    seg_walk_init(&w, fd, SV_NULL, f->no, sg->header_len, sg->first_seq);
     w.anchored = f->header_ok;
     w.seq_end = f->end_known ? f->end_seq : UINT64_MAX;
     seg_walk_extend(&w, f->size);

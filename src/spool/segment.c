@@ -72,7 +72,7 @@ void seg_frame_put(char *frame, uint32_t seed, uint64_t seq, size_t n)
     put_le32(frame, crc32c(seed, frame + 4, SEG_FRAME_BYTES - 4 + n));
 }
 
-void seg_walk_init(struct seg_walk *w, int fd, sv mem, uint64_t no, uint64_t off, uint64_t first_seq, uint64_t max_frame)
+void seg_walk_init(struct seg_walk *w, int fd, sv mem, uint64_t no, uint64_t off, uint64_t first_seq)
 {
     *w = (struct seg_walk){
         .fd = fd,
@@ -83,7 +83,6 @@ void seg_walk_init(struct seg_walk *w, int fd, sv mem, uint64_t no, uint64_t off
         .seq_end = UINT64_MAX,
         .anchored = true,
         .seed = seg_seed(no),
-        .max_frame = max_frame,
     };
 }
 
@@ -134,7 +133,7 @@ static enum found frame_at(struct seg_walk *w, uint64_t off, uint64_t lo, uint64
     if (!b)
         return FAILED;
     uint64_t n = get_le32(b + 4), seq = get_le64(b + 8);
-    if (seq < lo || seq > hi || n > w->max_frame || n > w->end - off - SEG_FRAME_BYTES)
+    if (seq < lo || seq > hi || n > SEG_FRAME_MAX || n > w->end - off - SEG_FRAME_BYTES)
         return NO;
     size_t total = SEG_FRAME_BYTES + (size_t)n;
     if (guess) {

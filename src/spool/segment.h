@@ -3,7 +3,8 @@
  *     (stale blocks after a crash, a file put back in the wrong place) never pass.
  * (2) Frames of a segment have consecutive sequences; after damage the walk goes on at the next frame that verifies and
  *     whose sequence is possible there, and says how many bytes and frames it lost.
- * (3) The walk treats the file as hostile: memory is bounded by max_frame, work by a budget proportional to the size.
+ * (3) The walk treats the file as hostile: memory is bounded by the file's own size and SEG_FRAME_MAX, work by a budget
+ *     proportional to the size. What may be appended now is no bound: frames of a larger earlier setting are still good.
  * Byte layout: docs/formats.md, "Spool segment". Not here: files, names, which segment comes next (spool.c, recover.c). */
 #pragma once
 #include "base/buf.h"
@@ -11,6 +12,7 @@
 
 #define SEG_HEADER_BYTES 64
 #define SEG_FRAME_BYTES 16 /* in front of each payload */
+#define SEG_FRAME_MAX ((uint64_t)1 << 30) /* payload; the format's own limit, whatever the configuration */
 #define SEG_SEQ_MAX (UINT64_MAX / 2)
 
 struct seg_header {
@@ -37,7 +39,6 @@ struct seg_walk {
     bool anchored;         /* `seq` is exact; else a lower bound, because the header was lost */
     bool end_known;        /* a walk that ends below seq_end has lost frames */
     uint32_t seed;
-    uint64_t max_frame;
     uint64_t budget; /* bytes of CRC left for guessing where a frame starts */
     struct buf win;  /* of the file, from win_off */
     uint64_t win_off;
@@ -54,7 +55,7 @@ enum seg_step {
 };
 
 /* Start at the first frame of segment `no`. `fd` is borrowed. */
-void seg_walk_init(struct seg_walk *w, int fd, sv mem, uint64_t no, uint64_t off, uint64_t first_seq, uint64_t max_frame);
+void seg_walk_init(struct seg_walk *w, int fd, sv mem, uint64_t no, uint64_t off, uint64_t first_seq);
 void seg_walk_done(struct seg_walk *w);
 /* The readable part now ends at `end` (never less than before). */
 void seg_walk_extend(struct seg_walk *w, uint64_t end);

@@ -18,7 +18,6 @@
 #define SEGMENT_BYTES_DEFAULT ((uint64_t)64 << 20)
 #define SEGMENT_BYTES_MIN ((uint64_t)4 << 10)
 #define FRAME_BYTES_DEFAULT ((uint64_t)128 << 20)
-#define FRAME_BYTES_MAX ((uint64_t)1 << 30)
 #define SEGMENTS_PER_CAP 8   /* segments are at most this part of max_bytes, so that trimming frees space in steps */
 #define ALLOCATE_STEPS 16    /* space is reserved in this many steps per segment */
 
@@ -552,7 +551,7 @@ static void config_fill(struct spool_config *c)
     if (c->max_bytes)
         c->segment_bytes = MIN(c->segment_bytes, c->max_bytes / SEGMENTS_PER_CAP);
     c->segment_bytes = MAX(c->segment_bytes, SEGMENT_BYTES_MIN);
-    c->max_frame_bytes = MIN(c->max_frame_bytes ? c->max_frame_bytes : FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX);
+    c->max_frame_bytes = MIN(c->max_frame_bytes ? c->max_frame_bytes : FRAME_BYTES_DEFAULT, SEG_FRAME_MAX);
 }
 
 static void spool_free(struct spool *sp)

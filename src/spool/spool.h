@@ -22,7 +22,7 @@ struct spool_config {
     const char *dir;         /* made when missing; locked while open */
     uint64_t segment_bytes;  /* 0: 64 MiB */
     uint64_t max_bytes;      /* of all segments; 0: no cap */
-    uint64_t max_frame_bytes; /* 0: 128 MiB */
+    uint64_t max_frame_bytes; /* of appends; 0: 128 MiB, 1 GiB at most. Frames stored under a larger limit are still read */
     enum spool_full when_full;
     enum spool_sync sync;
     int64_t interval_ns;     /* for SPOOL_SYNC_INTERVAL */

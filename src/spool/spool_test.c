@@ -110,6 +110,25 @@ TEST(frames_of_every_size)
     spool_close(sp);
 }
 
+TEST(a_smaller_frame_limit_loses_no_stored_frame)
+{
+    struct spool_config c = config_in("spool");
+    struct spool_recovery rec;
+    struct err e = {0};
+    struct spool *sp;
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    REQUIRE_OK(append_n(sp, 136, 5000, &e), &e); /* the next two have 69 and 106 bytes */
+    spool_close(sp);
+    c.max_frame_bytes = 110;
+    for (uint64_t again = 0; again < 2; again++) { /* as frames of the last segment, and of an earlier one */
+        REQUIRE_OK(spool_open(&c, &sp, &rec, &e), &e);
+        CHECK_EQ(rec.torn_bytes + rec.bad_bytes, 0);
+        CHECK_EQ(read_all(sp, 1, 5000, NULL), 136 + again);
+        REQUIRE_OK(append_n(sp, 1, 5000, &e), &e);
+        spool_close(sp);
+    }
+}
+
 TEST(consumed_segments_go_and_the_cursor_stays)
 {
     for (int own = 0; own < 2; own++) {
