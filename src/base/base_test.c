@@ -298,6 +298,26 @@ TEST(io_faults_hit_the_chosen_call)
     io_close(dir);
 }
 
+TEST(io_mkdir_all_makes_new_names_last)
+{
+    struct err e = {0};
+    char path[300];
+    snprintf(path, sizeof path, "%s/m//n/o/", test_dir());
+    uint64_t syncs = io_op_count(IO_SYNC_DIR);
+    CHECK_OK(io_mkdir_all(path, &e), &e);
+    CHECK_EQ(io_op_count(IO_SYNC_DIR) - syncs, 3);
+    CHECK_OK(io_mkdir_all(path, &e), &e);
+    CHECK_EQ(io_op_count(IO_SYNC_DIR) - syncs, 3);
+
+    snprintf(path, sizeof path, "%s/p", test_dir());
+    io_faults_set((struct io_fault[]){{.op = IO_SYNC_DIR, .times = 1, .sys = EIO}}, 1);
+    CHECK(!io_mkdir_all(path, &e));
+    CHECK_ERR(&e, ERR_IO, path);
+    io_faults_set(NULL, 0);
+    CHECK_OK(io_mkdir_all(path, &e), &e);
+    CHECK_EQ(io_op_count(IO_SYNC_DIR) - syncs, 5); /* not taken for an old one after the failure */
+}
+
 TEST(io_lock_dir_is_exclusive)
 {
     struct err e = {0};

@@ -167,6 +167,18 @@ bool io_unlinkat(int dirfd, const char *name, struct err *e)
     return sys ? err_sys_code(e, sys, "cannot remove '%s'", name) : true;
 }
 
+/* The name of a new directory lasts once the directory that holds it is synced. */
+static bool sync_parent(const char *path, struct err *e)
+{
+    sv all = sv_of(path);
+    size_t slash = sv_rfind_char(all, '/');
+    SCOPED(mem_free) char *parent = sv_dup(slash == SV_NPOS ? SV(".") : sv_sub(all, 0, MAX(slash, (size_t)1)));
+    SCOPED(io_close) int fd = -1;
+    if (!parent)
+        return err_nomem(e);
+    return io_open_dir(parent, &fd, e) && io_sync_dir(fd, parent, e);
+}
+
 bool io_mkdir_all(const char *path, struct err *e)
 {
     SCOPED(mem_free) char *copy = sv_dup(sv_of(path));
@@ -177,8 +189,14 @@ bool io_mkdir_all(const char *path, struct err *e)
             continue;
         char was = *p;
         *p = 0;
-        if (*copy && mkdir(copy, 0750) != 0 && errno != EEXIST)
+        bool made = *copy && mkdir(copy, 0750) == 0;
+        if (*copy && !made && errno != EEXIST)
             return err_sys(e, "cannot make directory '%s'", copy);
+        if (made && !sync_parent(copy, e)) {
+            if (rmdir(copy) != 0)
+                errno = 0; /* the first error is the one to report; removed, so that the next try syncs again */
+            return err_ctx(e, "cannot make directory '%s'", copy);
+        }
         if (!was)
             return true;
         *p = was;

@@ -19,7 +19,7 @@ MUST_USE bool io_allocate(int fd, uint64_t size, const char *what, struct err *e
 MUST_USE bool io_truncate(int fd, uint64_t size, const char *what, struct err *e);
 MUST_USE bool io_renameat(int dirfd, const char *from, const char *to, struct err *e);
 MUST_USE bool io_unlinkat(int dirfd, const char *name, struct err *e); /* a missing file is fine */
-MUST_USE bool io_mkdir_all(const char *path, struct err *e);           /* like mkdir -p, mode 0750 */
+MUST_USE bool io_mkdir_all(const char *path, struct err *e);           /* like mkdir -p, mode 0750; what is new is synced */
 MUST_USE bool io_open_dir(const char *path, int *ret_fd, struct err *e);
 /* Takes an exclusive lock file (flock on dir/LOCK); ERR_UNAVAILABLE names the directory when another process has it. */
 MUST_USE bool io_lock_dir(int dirfd, const char *dir, int *ret_fd, struct err *e);
