@@ -511,3 +511,31 @@ sv template_unsupported(const struct template *t)
 {
     return t->unsupported;
 }
+
+static void pipe_fields(const struct tmpl_pipe *pipe, void (*fn)(void *ctx, sv name), void *ctx)
+{
+    for (size_t i = 0; i < pipe->n; i++)
+        for (size_t j = 0; j < pipe->at[i].n; j++) {
+            const struct tmpl_arg *arg = &pipe->at[i].at[j];
+            if (arg->kind == ARG_FIELD)
+                fn(ctx, arg->field);
+            else if (arg->kind == ARG_PIPE)
+                pipe_fields(arg->pipe, fn, ctx);
+        }
+}
+
+static void list_fields(const struct tmpl_node *n, void (*fn)(void *ctx, sv name), void *ctx)
+{
+    for (; n; n = n->next) {
+        if (n->kind == NODE_TEXT)
+            continue;
+        pipe_fields(n->pipe, fn, ctx);
+        list_fields(n->then, fn, ctx);
+        list_fields(n->otherwise, fn, ctx);
+    }
+}
+
+void template_fields(const struct template *t, void (*fn)(void *ctx, sv name), void *ctx)
+{
+    list_fields(t->first, fn, ctx);
+}

@@ -11,6 +11,9 @@ MUST_USE bool template_compile(sv text, const char *name, struct arena *a, struc
 /* What the template uses that is valid, but not done here; SV_NULL when nothing. */
 sv template_unsupported(const struct template *t);
 
+/* The names of all fields ({{.x}}), one by one, perhaps more than once. */
+void template_fields(const struct template *t, void (*fn)(void *ctx, sv name), void *ctx);
+
 struct template_env {
     sv (*label)(void *ctx, sv name); /* SV_NULL: missing */
     void *ctx;

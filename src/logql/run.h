@@ -1,0 +1,65 @@
+/* run.h - what the parts of the executor share. run.c has the way in, run_logs.c log queries, run_range.c range
+ * aggregations (rows to samples), run_vector.c everything above them. */
+#pragma once
+#include "base/map.h"
+#include "logql/pipeline.h"
+#include "logql/rows.h"
+
+/* Label sets of a run, each once; a set's id is its place. */
+struct label_sets {
+    struct arena *a;
+    struct map ids;    /* encoded set -> id + 1 */
+    struct labels *at; /* deep copies in `a` */
+    size_t n, cap;
+    struct buf key;
+};
+bool label_sets_put(struct label_sets *ls, struct labels l, uint32_t *ret); /* false: out of memory */
+void label_sets_done(struct label_sets *ls);
+
+struct run {
+    const struct row_source *rows;
+    const struct logql_params *p;
+    struct arena *result; /* the caller's */
+    struct arena work;    /* everything else; capped by max_memory */
+    size_t result_before; /* bytes in `result` when the run began */
+    struct label_sets sets;
+    size_t n_steps;
+    struct scan_stats stats;
+    uint64_t lines_after_filter;
+    struct err *e;
+};
+/* Deadline, cancel flag and memory; called per batch and per step. */
+bool run_check(struct run *r);
+bool run_nomem(struct run *r); /* an arena is exhausted: fills the error, false */
+static inline int64_t run_step_ns(const struct run *r, size_t k)
+{
+    return r->p->start_ns + (int64_t)k * r->p->step_ns;
+}
+/* Opens the scan with the limits of the run. */
+bool run_scan_open(struct run *r, struct scan_request *req, void **ret);
+int run_scan_next(struct run *r, void *scan, struct scan_batch *ret);
+void run_scan_close(struct run *r, void *scan); /* adds its stats; NULL is fine */
+
+bool run_logs(struct run *r, const struct log_query *q, struct logql_result *ret);
+
+struct vec_sample {
+    uint32_t set;
+    double v;
+};
+struct vec { /* the samples of one step */
+    struct vec_sample *at;
+    size_t n, cap;
+};
+bool vec_push(struct run *r, struct vec *v, uint32_t set, double value);
+
+/* A range aggregation with its rows read and sorted into series; steps are then asked in order. `outer`: the grouping of a
+ * sum around it that may be applied to rows already; NULL when there is none. */
+struct range_node;
+bool range_open(struct run *r, const struct range_agg *agg, const struct grouping *outer, struct range_node **ret);
+bool range_step(struct run *r, struct range_node *n, size_t k, struct vec *out);
+
+bool run_metric(struct run *r, const struct logql_expr *x, struct logql_result *ret);
+
+/* Labels of `l` that a grouping keeps, into `to` (room for l.n); sorted as before. */
+struct labels group_labels(struct labels l, const struct grouping *by, struct label *to);
+bool name_listed(const sv *names, size_t n, sv name);
