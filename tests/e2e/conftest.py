@@ -30,6 +30,7 @@ exporters:
     endpoint: "{store}/otlp"
     tls: {{insecure: true}}
 service:
+  telemetry: {{metrics: {{readers: [{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: 0}}}}}}}}]}}}}
   pipelines:
     logs: {{receivers: [otlp], processors: [batch], exporters: [otlphttp/logs]}}
 '''

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from conftest import HERE, run_js
-from weirkit import Loki, logs_request, request, wait_for
+from weirkit import Loki, logs_request, metric, request, wait_for
 
 BUG = 'Bug triggered in http://user_service:5001'
 
@@ -129,6 +129,20 @@ def test_the_same_record_by_two_ways_is_shown_once(chain):
     shown(loki, '{service_name="marker"}')
     assert [e.line for e in loki.entries('{service_name="twice"}')] == ['one', 'two']
     assert loki.count('{service_name="twice"}') == 2
+
+
+def test_the_collector_counts(chain):
+    collector, store = chain
+    headers = {'Content-Type': 'application/x-protobuf'}
+    body = logs_request('counted', [f'line {n}' for n in range(50)], time.time_ns()).SerializeToString()
+    for _ in range(2):
+        assert request(collector.address['http'], 'POST', '/v1/logs', body, headers).status == 200
+    shown(Loki(store.address['api']), '{service_name="counted"}', 50)
+    metrics = collector.address['metrics']
+    assert metric(metrics, 'otelcol_receiver_accepted_log_records', receiver='otlp', transport='http') == 100
+    wait_for('all are delivered', lambda: metric(metrics, 'otelcol_exporter_sent_log_records', exporter='otlphttp/logs') == 100)
+    assert metric(metrics, 'otelcol_exporter_queue_size') == 0
+    assert metric(metrics, 'otelcol_exporter_send_failed_log_records') == 0
 
 
 def test_all_in_one_process(house, app):

@@ -5,7 +5,7 @@ import os
 import time
 
 from test_chain import app  # noqa: F401  (a fixture)
-from weirkit import Loki, Sender, logs_request, wait_for
+from weirkit import Loki, Sender, logs_request, metric, wait_for
 
 OUTAGE_SECONDS = float(os.environ.get('WEIR_OUTAGE_SECONDS', 8))
 RECORDS = int(os.environ.get('WEIR_KILL_RECORDS', 200_000))
@@ -23,6 +23,7 @@ def test_store_away_for_a_while(chain, app, measured):  # noqa: F811
     store.stop()
     time.sleep(OUTAGE_SECONDS)
     assert a.child.poll() is None, 'the app must go on while the store is away'
+    assert metric(collector.address['metrics'], 'otelcol_exporter_queue_size') > 0
     store.start()
     errors = a.end()
     assert 'Failed' not in errors and 'dropped' not in errors.lower(), errors

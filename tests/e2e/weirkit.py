@@ -185,11 +185,11 @@ class Loki:
 
 
 def metric(base, name, **labels):
-    """The sum of the samples of a Prometheus metric whose labels include `labels`."""
+    """The sum of the samples of a Prometheus metric (with or without _total) whose labels include `labels`."""
     total = 0.0
     for line in request(base, 'GET', '/metrics').text.splitlines():
         m = re.match(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$', line)
-        if m and m[1] == name and all(f'{k}="{v}"' in (m[2] or '') for k, v in labels.items()):
+        if m and m[1] in (name, name + '_total') and all(f'{k}="{v}"' in (m[2] or '') for k, v in labels.items()):
             total += float(m[3])
     return total
 
