@@ -1,0 +1,235 @@
+/** @file sdk.h
+ *  The Logs SDK (OpenTelemetry specification, "Logs SDK" and "Resource SDK"): what becomes of the records.
+ *
+ *      weir_provider *provider = weir_start("shop", NULL);   // from OTEL_* variables, sets the global provider
+ *      weir_logger *lg = weir_logger_get("shop.orders");
+ *      ...
+ *      weir_stop(5000);
+ *
+ *  or piece by piece: exporter -> processor -> provider. Each piece takes ownership of the ones put into it, also when
+ *  it then fails.
+ *
+ *  Process: the library starts one thread, when the first record is emitted; it installs no signal handlers and
+ *  prints nothing but rate-limited warnings on stderr. After fork() the child starts with an empty queue and a thread of
+ *  its own; what was queued before is sent once, by the parent; a service.instance.id that was made up is made anew.
+ *  Threads: unless a function says otherwise, any. Option structs start from their ..._init() function; 0 and NULL in a
+ *  field mean "take the environment variable, else the default". */
+#ifndef WEIR_SDK_H
+#define WEIR_SDK_H
+
+#include <weir/logs.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- resource ---- */
+
+/** What emits: immutable attributes and an optional schema URL. */
+typedef struct weir_resource weir_resource;
+
+/** Copies. NULL when out of memory. */
+WEIR_API weir_resource *weir_resource_new(const weir_attr *attributes, size_t n_attributes, const char *schema_url);
+/** The SDK's defaults under the environment's: telemetry.sdk.{name,language,version}, service.name
+ *  (`unknown_service:<executable>`), service.instance.id (a random UUID), then OTEL_RESOURCE_ATTRIBUTES, then
+ *  OTEL_SERVICE_NAME. NULL when out of memory. */
+WEIR_API weir_resource *weir_resource_default(void);
+/** A new resource with the attributes of both; `updating` wins, also with an empty value. Two different non-empty
+ *  schema URLs: a warning, and the result has none. NULL inputs count as empty. */
+WEIR_API weir_resource *weir_resource_merge(const weir_resource *old, const weir_resource *updating);
+/** The attributes, valid as long as the resource. */
+WEIR_API const weir_attr *weir_resource_attributes(const weir_resource *resource, size_t *ret_n);
+WEIR_API const char *weir_resource_schema_url(const weir_resource *resource); /* "" when none */
+WEIR_API void weir_resource_free(weir_resource *resource);
+
+/* ---- exporters ---- */
+
+/** A run of records of one provider, to be sent somewhere. Valid during the export call only. */
+typedef struct weir_batch weir_batch;
+WEIR_API size_t weir_batch_size(const weir_batch *batch); /* records */
+/** The batch as serialized ExportLogsServiceRequest (opentelemetry-proto), which is also a LogsData message. */
+WEIR_API weir_string weir_batch_otlp(const weir_batch *batch);
+
+typedef enum weir_export_code {
+    WEIR_EXPORT_OK = 0, /**< delivered, but for `n_rejected` records */
+    WEIR_EXPORT_RETRY,  /**< not delivered, the same batch may be offered again later */
+    WEIR_EXPORT_FAILED  /**< not delivered and never will be: the records are dropped and counted */
+} weir_export_code;
+
+typedef struct weir_export_result {
+    weir_export_code code;
+    uint64_t n_rejected;    /**< records that the receiver refused for good (partial success) */
+    int64_t retry_after_ms; /**< with RETRY: not before; -1: the receiver did not say */
+    char message[256];      /**< why, unless all went well */
+} weir_export_result;
+
+/** An exporter, as a table of functions. The processors never call export_logs twice at a time; force_flush and shutdown
+ *  may come from another thread meanwhile. Each must return within timeout_ms. shutdown makes an export under way return
+ *  soon, and later ones fail. Any pointer but export_logs may be NULL. */
+typedef struct weir_exporter_ops {
+    size_t struct_size; /**< sizeof(weir_exporter_ops) */
+    void (*export_logs)(void *self, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret);
+    weir_result (*force_flush)(void *self, int64_t timeout_ms);
+    weir_result (*shutdown)(void *self, int64_t timeout_ms);
+    void (*after_fork)(void *self); /**< in the child: forget connections and threads of the parent */
+    void (*destroy)(void *self);    /**< last call */
+} weir_exporter_ops;
+typedef struct weir_exporter weir_exporter;
+/** `ops` is copied. NULL when out of memory (then destroy was called). */
+WEIR_API weir_exporter *weir_exporter_new(const weir_exporter_ops *ops, void *self);
+WEIR_API void weir_exporter_free(weir_exporter *exporter); /* one that was not put into a processor */
+
+typedef enum weir_otlp_protocol {
+    WEIR_OTLP_DEFAULT = 0, /**< OTEL_EXPORTER_OTLP_LOGS_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL, else gRPC */
+    WEIR_OTLP_GRPC,
+    WEIR_OTLP_HTTP_PROTOBUF
+} weir_otlp_protocol;
+
+/** The OTLP exporter (specification, "OpenTelemetry Protocol Exporter"). Strings are copied. In brackets: the variables,
+ *  of which the one with LOGS_ wins, and the default. */
+typedef struct weir_otlp_options {
+    size_t struct_size;
+    weir_otlp_protocol protocol;
+    const char *endpoint;    /**< [OTEL_EXPORTER_OTLP_{LOGS_,}ENDPOINT; http://localhost:4317, for HTTP :4318] with HTTP
+                                  the full URL, or without a path. https:// for TLS */
+    const char *headers;     /**< [..._HEADERS] "key=value,key2=value2", values percent-encoded */
+    int64_t timeout_ms;      /**< [..._TIMEOUT; 10000] of one export with all its retries */
+    const char *compression; /**< [..._COMPRESSION; none] only "none": this library links no compressor, "gzip" is an
+                                  error here, and a warning and "none" when it comes from the environment */
+    const char *certificate;        /**< [..._CERTIFICATE] PEM file of trusted CAs; else the system's */
+    const char *client_certificate; /**< [..._CLIENT_CERTIFICATE] PEM file */
+    const char *client_key;         /**< [..._CLIENT_KEY] PEM file */
+    int insecure; /**< [..._INSECURE; no] for gRPC endpoints without a scheme: > 0 plain text, < 0 TLS */
+} weir_otlp_options;
+static inline weir_otlp_options weir_otlp_options_init(void)
+{
+    weir_otlp_options o;
+    memset(&o, 0, sizeof o);
+    o.struct_size = sizeof o;
+    return o;
+}
+/** Opens no connection yet. NULL: an option is wrong, `ret_error` (may be NULL) says which. */
+WEIR_API weir_exporter *weir_otlp_exporter_new(const weir_otlp_options *options, weir_error *ret_error);
+
+/* ---- processors ---- */
+
+/** A record on its way through the processors: what the emitter gave, resolved (times, trace context). Belongs to the
+ *  call of on_emit; not for other threads. */
+typedef struct weir_record weir_record;
+/** A view of all fields; valid until the next change. */
+WEIR_API const weir_log_record *weir_record_get(weir_record *record);
+WEIR_API const weir_resource *weir_record_resource(const weir_record *record);
+WEIR_API weir_string weir_record_scope_name(const weir_record *record);
+WEIR_API weir_string weir_record_scope_version(const weir_record *record);
+/** Changes, seen by the processors after this one. Views passed in are copied. False: out of memory, nothing changed. */
+WEIR_API bool weir_record_set_attribute(weir_record *record, weir_attr attribute); /* adds or overwrites */
+WEIR_API bool weir_record_remove_attribute(weir_record *record, weir_string key); /* false also: not there */
+WEIR_API bool weir_record_set_body(weir_record *record, weir_value body);
+WEIR_API void weir_record_set_severity(weir_record *record, int32_t severity_number);
+WEIR_API bool weir_record_set_severity_text(weir_record *record, weir_string text);
+/** Later processors do not get this record. */
+WEIR_API void weir_record_discard(weir_record *record);
+
+/** A processor, as a table of functions. on_emit runs on the emitting thread, in registration order, and must neither
+ *  block nor throw; it may be called from several threads at once. Any pointer may be NULL; without `enabled` it counts
+ *  as enabled. */
+typedef struct weir_processor_ops {
+    size_t struct_size; /**< sizeof(weir_processor_ops) */
+    void (*on_emit)(void *self, weir_record *record);
+    bool (*enabled)(void *self, int severity_number, const char *event_name);
+    weir_result (*force_flush)(void *self, int64_t timeout_ms);
+    weir_result (*shutdown)(void *self, int64_t timeout_ms); /**< once; includes what force_flush does */
+    void (*destroy)(void *self);                             /**< last call */
+} weir_processor_ops;
+typedef struct weir_processor weir_processor;
+/** `ops` is copied. NULL when out of memory (then destroy was called). */
+WEIR_API weir_processor *weir_processor_new(const weir_processor_ops *ops, void *self);
+WEIR_API void weir_processor_free(weir_processor *processor); /* one that was not put into a provider */
+
+/** The batching processor. Its queue is bounded in records and in bytes; when full, the oldest record gives way and is
+ *  counted. A batch leaves the queue when it is delivered or refused for good, not when sending fails for now. */
+typedef struct weir_batch_options {
+    size_t struct_size;
+    uint32_t max_queue_size;        /**< records [OTEL_BLRP_MAX_QUEUE_SIZE; 2048] */
+    uint32_t max_export_batch_size; /**< records [OTEL_BLRP_MAX_EXPORT_BATCH_SIZE; 512, at most max_queue_size] */
+    int64_t schedule_delay_ms;      /**< longest a record waits for others [OTEL_BLRP_SCHEDULE_DELAY; 5000] */
+    int64_t export_timeout_ms;      /**< of one call of the exporter [OTEL_BLRP_EXPORT_TIMEOUT; 30000] */
+    uint64_t max_queue_bytes;       /**< [16 MiB] a record larger than a quarter of it is dropped */
+    uint64_t max_export_batch_bytes; /**< [3 MiB] below what gRPC servers take (4 MiB); a larger record goes alone */
+} weir_batch_options;
+static inline weir_batch_options weir_batch_options_init(void)
+{
+    weir_batch_options o;
+    memset(&o, 0, sizeof o);
+    o.struct_size = sizeof o;
+    return o;
+}
+/** Takes `exporter` (NULL gives an error, so calls nest). NULL: `ret_error` says why. */
+WEIR_API weir_processor *weir_batch_processor_new(weir_exporter *exporter, const weir_batch_options *options,
+                                                  weir_error *ret_error);
+/** Exports each record at once, on the emitting thread, one at a time: for tests and tools. */
+WEIR_API weir_processor *weir_simple_processor_new(weir_exporter *exporter, weir_error *ret_error);
+
+/* ---- provider ---- */
+
+/** Limits of record attributes ("Common", Attribute Limits); bodies and resources are exempt. */
+typedef struct weir_limits {
+    int64_t attribute_count;        /**< [OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT; 128] */
+    int64_t attribute_value_length; /**< characters, bytes of byte values [..._VALUE_LENGTH_LIMIT; none]; < 0: none */
+    int64_t attribute_value_depth;  /**< [64] a deeper array or map becomes the empty value */
+} weir_limits;
+
+typedef struct weir_provider_options {
+    size_t struct_size;
+    const weir_resource *resource; /**< borrowed; merged over weir_resource_default() */
+    weir_limits limits;
+    int32_t minimum_severity; /**< records with a severity below it are not enabled; 0: all */
+} weir_provider_options;
+static inline weir_provider_options weir_provider_options_init(void)
+{
+    weir_provider_options o;
+    memset(&o, 0, sizeof o);
+    o.struct_size = sizeof o;
+    return o;
+}
+/** Takes the processors, also when it fails. `options` may be NULL. NULL: a processor is NULL, or out of memory. */
+WEIR_API weir_provider *weir_provider_new(const weir_provider_options *options, weir_processor *const *processors,
+                                          size_t n_processors, weir_error *ret_error);
+/** Delivers what was emitted before the call; WEIR_OK only if every processor says so within timeout_ms. */
+WEIR_API weir_result weir_provider_force_flush(weir_provider *provider, int64_t timeout_ms);
+/** Delivers what is left, then stops: later records are dropped and counted. What cannot be delivered within timeout_ms is
+ *  dropped and counted. The second call does nothing and returns WEIR_SHUT_DOWN. */
+WEIR_API weir_result weir_provider_shutdown(weir_provider *provider, int64_t timeout_ms);
+/** Shuts down (at most 5 s) unless that was done, then frees the provider, its loggers and processors. No other thread may
+ *  use them any more. NULL is fine. */
+WEIR_API void weir_provider_free(weir_provider *provider);
+
+/** Where the records went, since the provider was made (in a forked child: since the fork). */
+typedef struct weir_stats {
+    size_t struct_size;
+    uint64_t emitted;  /**< given to weir_logger_emit() of an enabled logger */
+    uint64_t exported; /**< delivered */
+    uint64_t dropped_queue_full, dropped_too_large, dropped_no_memory, dropped_after_shutdown;
+    uint64_t dropped_at_shutdown;   /**< undelivered when the time of the shutdown was over */
+    uint64_t dropped_export_failed; /**< the exporter gave up for good */
+    uint64_t dropped_rejected;      /**< refused by the receiver (partial success) */
+    uint64_t discarded_attributes;  /**< over the limits; counted in their records too */
+    uint64_t queued;                /**< waiting, or being sent */
+} weir_stats;
+/** Fills as many fields as ret->struct_size says; sums over the built-in processors. */
+WEIR_API void weir_provider_stats(weir_provider *provider, weir_stats *ret);
+
+/* ---- all in one ---- */
+
+/** A provider as the environment describes it, set as the global one: OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (otlp, none),
+ *  OTEL_EXPORTER_OTLP_*, OTEL_BLRP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME. `service_name` (NULL: leave it to
+ *  the environment) wins over the environment. At exit(), what is queued is delivered within 5 s. NULL: `ret_error` says
+ *  why; logging is then a no-op. */
+WEIR_API weir_provider *weir_start(const char *service_name, weir_error *ret_error);
+/** Shuts the provider of weir_start() down within timeout_ms. Its loggers stay valid, as no-ops. */
+WEIR_API weir_result weir_stop(int64_t timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,76 @@
+/* pipeline.h - the parts behind weir/sdk.h as the SDK's own files see them. */
+#pragma once
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/lock.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "sdk/fork.h"
+#include "sdk/limits.h"
+#include "sdk/resource.h"
+#include <weir/log.h>
+#include <weir/sdk.h>
+
+struct weir_exporter {
+    weir_exporter_ops ops;
+    void *self;
+};
+struct weir_processor {
+    weir_processor_ops ops;
+    void *self;
+    void (*add_stats)(void *self, weir_stats *ret); /* built-in ones; else NULL */
+};
+struct weir_batch {
+    sv bytes; /* ExportLogsServiceRequest */
+    size_t n;
+};
+
+struct weir_logger {
+    struct weir_provider *provider;
+    struct buf scope; /* what stands before the records of a ScopeLogs message: scope and schema URL; the key in the map */
+    char *name, *version;
+};
+
+struct weir_provider {
+    struct weir_resource *resource;
+    struct buf head; /* what stands before the scopes of a ResourceLogs message; changes only in a forked child */
+    struct limits limits;
+    int32_t minimum_severity;
+    struct weir_processor **processors;
+    size_t n_processors;
+    struct fork_hook fork;
+    _Atomic bool shut_down;
+    _Atomic uint64_t emitted, after_shutdown, discarded_attributes;
+    struct lock mu;
+    struct map loggers; /* under mu: by scope bytes */
+};
+
+struct weir_record {
+    weir_log_record r;
+    weir_trace_context trace;
+    const weir_site *site; /* until the attributes are our own: then they hold it */
+    struct weir_logger *logger;
+    struct arena mem; /* what processors set */
+    weir_attr *attrs; /* r.attributes, once they are our own */
+    size_t cap;
+    bool discarded;
+};
+
+/* Encodes a record into a buffer of the calling thread. False: no memory. *ret lives until the thread's next call. */
+MUST_USE bool record_encode(struct weir_record *rec, sv *ret);
+
+/* A request of records of one provider: begin, then for each logger: open, records, close; end. */
+struct batch_writer {
+    size_t resource, scope;
+};
+void batch_begin(struct batch_writer *w, struct buf *out, const struct weir_provider *p);
+void batch_open_scope(struct batch_writer *w, struct buf *out, const struct weir_logger *lg);
+void batch_record(struct buf *out, sv record);
+void batch_close_scope(struct batch_writer *w, struct buf *out);
+void batch_end(struct batch_writer *w, struct buf *out);
+
+void error_set(weir_error *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Copies a caller's options struct into ours: as much as both know, the rest zero. */
+void options_copy(void *to, size_t size, const void *from);
+/* The time limit of a part of an operation that must end at `deadline` (mono ms); at least 0. */
+int64_t ms_left(int64_t deadline_ms);

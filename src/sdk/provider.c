@@ -1,0 +1,382 @@
+/* provider.c - providers and loggers: see weir/logs.h and weir/sdk.h.
+ * (1) Processors, resource and limits are fixed when the provider is made, so emitting reads them without a lock.
+ * (2) A logger lives as long as its provider: records in a queue point at it. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "otlp/write.h"
+#include "sdk/encode.h"
+#include "sdk/env.h"
+#include "sdk/pipeline.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Atomic(struct weir_provider *) global;
+
+void weir_provider_set_global(weir_provider *provider)
+{
+    atomic_store(&global, provider);
+}
+
+weir_provider *weir_provider_global(void)
+{
+    return atomic_load(&global);
+}
+
+weir_logger *weir_logger_get(const char *name)
+{
+    return weir_provider_logger(weir_provider_global(), name, NULL, NULL, NULL, 0);
+}
+
+/* ---- making ---- */
+
+static void limits_resolve(struct limits *l, const weir_limits *given)
+{
+    *l = (struct limits){.count = 128, .length = INT64_MAX, .depth = 64};
+    if (given->attribute_count > 0)
+        l->count = given->attribute_count;
+    else
+        env_i64("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT", 0, INT32_MAX, &l->count);
+    if (given->attribute_value_length > 0)
+        l->length = given->attribute_value_length;
+    else if (given->attribute_value_length == 0)
+        env_i64("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 0, INT64_MAX,
+                &l->length);
+    if (given->attribute_value_depth > 0)
+        l->depth = MIN(given->attribute_value_depth, (int64_t)64);
+}
+
+static struct weir_provider *provider_of(struct fork_hook *h)
+{
+    return CONTAINER_OF(h, struct weir_provider, fork);
+}
+static void before_fork(struct fork_hook *h)
+{
+    lock_acquire(&provider_of(h)->mu);
+}
+static void after_fork_parent(struct fork_hook *h)
+{
+    lock_release(&provider_of(h)->mu);
+}
+/* The child counts from zero, and is another instance of the service: a made-up id is replaced where it stands. */
+static void after_fork_child(struct fork_hook *h)
+{
+    struct weir_provider *p = provider_of(h);
+    lock_init(&p->mu);
+    atomic_store(&p->emitted, 0);
+    atomic_store(&p->after_shutdown, 0);
+    atomic_store(&p->discarded_attributes, 0);
+    sv id = p->resource->made_up_instance_id;
+    size_t at = sv_find(buf_view(&p->head), id);
+    if (!id.n || at == SV_NPOS)
+        return;
+    char fresh[37];
+    uuid_v4(fresh);
+    memcpy(p->head.p + at, fresh, id.n);
+    memcpy((char *)id.p, fresh, id.n); /* both in the resource's arena: the id and its attribute's copy */
+    for (size_t i = 0; i < p->resource->n; i++)
+        if (sv_eq(sv_of_weir(p->resource->attrs[i].key), SV("service.instance.id")))
+            memcpy((char *)p->resource->attrs[i].value.as.string.data, fresh, id.n);
+}
+
+static struct weir_provider *provider_alloc(const weir_provider_options *o)
+{
+    struct weir_provider *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    lock_init(&p->mu);
+    struct weir_resource *defaults = weir_resource_default();
+    p->resource = o->resource ? weir_resource_merge(defaults, o->resource) : defaults;
+    if (p->resource != defaults)
+        weir_resource_free(defaults);
+    if (p->resource)
+        resource_encode(p->resource, &p->head);
+    limits_resolve(&p->limits, &o->limits);
+    p->minimum_severity = o->minimum_severity;
+    p->fork = (struct fork_hook){before_fork, after_fork_parent, after_fork_child, NULL};
+    return p;
+}
+
+static void provider_release(struct weir_provider *p)
+{
+    for (size_t i = 0; i < p->n_processors; i++)
+        weir_processor_free(p->processors[i]);
+    for (struct map_slot *s = NULL; (s = map_next(&p->loggers, s));) {
+        struct weir_logger *lg = s->value;
+        buf_done(&lg->scope);
+        free(lg->name);
+        free(lg->version);
+        free(lg);
+    }
+    map_done(&p->loggers);
+    lock_done(&p->mu);
+    buf_done(&p->head);
+    weir_resource_free(p->resource);
+    free(p->processors);
+    free(p);
+}
+
+weir_provider *weir_provider_new(const weir_provider_options *options, weir_processor *const *processors,
+                                 size_t n_processors, weir_error *ret_error)
+{
+    weir_provider_options o;
+    options_copy(&o, sizeof o, options);
+    struct weir_provider *p = provider_alloc(&o);
+    struct weir_processor **own = calloc(n_processors + 1, sizeof *own);
+    bool missing = false;
+    for (size_t i = 0; i < n_processors; i++) {
+        if (own)
+            own[i] = processors[i];
+        missing |= !processors[i];
+    }
+    if (p && own && p->resource && !p->head.failed && !missing) {
+        p->processors = own;
+        p->n_processors = n_processors;
+        fork_hook_add(&p->fork);
+        return p;
+    }
+    if (!missing)
+        error_set(ret_error, "out of memory");
+    else if (ret_error && !*ret_error->message) /* else it says why there is no processor */
+        error_set(ret_error, "a processor is NULL");
+    for (size_t i = 0; i < n_processors; i++)
+        weir_processor_free(processors[i]);
+    free(own);
+    if (p)
+        provider_release(p);
+    return NULL;
+}
+
+/* ---- loggers ---- */
+
+static void scope_encode(struct buf *out, const char *name, const char *version, const char *schema_url,
+                         const weir_attr *attributes, size_t n)
+{
+    size_t scope = otlp_open(out, 1);
+    encode_text(out, 1, sv_of(name));
+    encode_text(out, 2, sv_of(version));
+    encode_attrs(out, 3, attributes, attributes ? n : 0);
+    otlp_close(out, scope);
+    encode_text(out, 3, sv_of(schema_url));
+}
+
+static struct weir_logger *logger_new(struct weir_provider *p, struct buf *scope, const char *name, const char *version)
+{
+    struct weir_logger *lg = calloc(1, sizeof *lg);
+    if (!lg)
+        return NULL;
+    *lg = (struct weir_logger){.provider = p, .scope = *scope, .name = sv_dup(sv_of(name ? name : "")),
+                               .version = sv_dup(sv_of(version ? version : ""))};
+    struct map_slot *slot = lg->name && lg->version ? map_put(&p->loggers, buf_view(scope)) : NULL;
+    if (!slot) {
+        free(lg->name);
+        free(lg->version);
+        free(lg);
+        return NULL;
+    }
+    *scope = (struct buf){0};
+    slot->value = lg;
+    return lg;
+}
+
+weir_logger *weir_provider_logger(weir_provider *p, const char *name, const char *version, const char *schema_url,
+                                  const weir_attr *attributes, size_t n_attributes)
+{
+    if (!p || atomic_load_explicit(&p->shut_down, memory_order_relaxed))
+        return NULL;
+    if (!name || !*name)
+        log_warn("sdk", "a logger without a name was asked for");
+    SCOPED(buf_done) struct buf scope = {0};
+    scope_encode(&scope, name, version, schema_url, attributes, n_attributes);
+    if (scope.failed)
+        return NULL;
+    LOCK_SCOPED(&p->mu);
+    struct weir_logger *lg = map_get(&p->loggers, buf_view(&scope));
+    return lg ? lg : logger_new(p, &scope, name, version);
+}
+
+bool weir_logger_enabled(const weir_logger *lg, int severity_number, const char *event_name)
+{
+    if (!lg)
+        return false;
+    const struct weir_provider *p = lg->provider;
+    if (atomic_load_explicit(&p->shut_down, memory_order_relaxed))
+        return false;
+    if (severity_number != 0 && severity_number < p->minimum_severity)
+        return false;
+    for (size_t i = 0; i < p->n_processors; i++) {
+        const struct weir_processor *pr = p->processors[i];
+        if (!pr->ops.enabled || pr->ops.enabled(pr->self, severity_number, event_name))
+            return true;
+    }
+    return false;
+}
+
+/* ---- emitting ---- */
+
+static void emit(struct weir_logger *lg, const weir_log_record *record, const weir_site *site)
+{
+    struct weir_provider *p = lg->provider;
+    if (atomic_load_explicit(&p->shut_down, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&p->after_shutdown, 1, memory_order_relaxed);
+        return;
+    }
+    struct weir_record rec = {.site = site, .logger = lg};
+    options_copy(&rec.r, sizeof rec.r, record);
+    if (rec.r.severity_number != 0 && rec.r.severity_number < p->minimum_severity)
+        return;
+    atomic_fetch_add_explicit(&p->emitted, 1, memory_order_relaxed);
+    if (!rec.r.observed_timestamp_ns)
+        rec.r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
+    if (!rec.r.trace) {
+        weir_trace_context_current(&rec.trace);
+        rec.r.trace = &rec.trace;
+    }
+    arena_init(&rec.mem, 0);
+    for (size_t i = 0; i < p->n_processors && !rec.discarded; i++)
+        if (p->processors[i]->ops.on_emit)
+            p->processors[i]->ops.on_emit(p->processors[i]->self, &rec);
+    arena_done(&rec.mem);
+}
+
+void weir_logger_emit(weir_logger *lg, const weir_log_record *record)
+{
+    if (lg && record)
+        emit(lg, record, NULL);
+}
+
+static void emit_text(struct weir_logger *lg, weir_site *site, int severity, sv text, const weir_attr *attributes,
+                      size_t n_attributes)
+{
+    weir_log_record r = weir_log_record_init();
+    r.timestamp_ns = r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
+    r.severity_number = severity;
+    r.severity_text = weir_string_of(weir_severity_text(severity));
+    r.body = weir_value_strn(text.p, text.n);
+    r.attributes = attributes;
+    r.n_attributes = n_attributes;
+    emit(lg, &r, site);
+}
+
+/* The message with each {key} replaced by the attribute of that key. */
+static void fill_in(struct buf *out, sv message, const weir_attr *attrs, size_t n)
+{
+    while (message.n) {
+        size_t open = sv_find_char(message, '{');
+        buf_sv(out, sv_sub(message, 0, open));
+        if (open == SV_NPOS)
+            return;
+        message = sv_from(message, open);
+        size_t close = sv_find_char(message, '}'), i = 0;
+        sv key = sv_sub(message, 1, close == SV_NPOS ? 0 : close - 1);
+        while (i < n && !(close != SV_NPOS && sv_eq(sv_of_weir(attrs[i].key), key)))
+            i++;
+        if (i == n) {
+            buf_char(out, '{');
+            message = sv_from(message, 1);
+            continue;
+        }
+        value_text(out, attrs[i].value);
+        message = sv_from(message, close + 1);
+    }
+}
+
+void weir_log_at(weir_logger *lg, weir_site *site, int severity, const char *message, const weir_attr *attributes,
+                 size_t n_attributes)
+{
+    if (!lg)
+        return;
+    sv text = sv_of(message);
+    SCOPED(buf_done) struct buf filled = {0};
+    if (n_attributes && sv_find_char(text, '{') != SV_NPOS) {
+        fill_in(&filled, text, attributes, n_attributes);
+        if (!filled.failed)
+            text = buf_view(&filled);
+    }
+    emit_text(lg, site, severity, text, attributes, n_attributes);
+}
+
+void weir_logf_at(weir_logger *lg, weir_site *site, int severity, const char *format, ...)
+{
+    if (!lg)
+        return;
+    char room[512], *text = room;
+    va_list ap;
+    va_start(ap, format);
+    int n = vsnprintf(room, sizeof room, format, ap);
+    va_end(ap);
+    if (n >= (int)sizeof room && (text = malloc((size_t)n + 1))) {
+        va_start(ap, format);
+        n = vsnprintf(text, (size_t)n + 1, format, ap);
+        va_end(ap);
+    } else if (n >= (int)sizeof room) { /* no memory: what fits */
+        text = room;
+        n = sizeof room - 1;
+    }
+    emit_text(lg, site, severity, n < 0 ? sv_of(format) : sv_make(text, (size_t)n), NULL, 0);
+    if (text != room)
+        free(text);
+}
+
+const char *weir_severity_text(int severity_number)
+{
+    static const char *const names[] = {
+        "",      "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO",  "INFO2",  "INFO3", "INFO4",
+        "WARN",  "WARN2", "WARN3",  "WARN4",  "ERROR",  "ERROR2", "ERROR3", "ERROR4", "FATAL",  "FATAL2", "FATAL3", "FATAL4",
+    };
+    return severity_number > 0 && severity_number < (int)ARRAY_LEN(names) ? names[severity_number] : "";
+}
+
+/* ---- ending ---- */
+
+static weir_result each_processor(struct weir_provider *p, bool shutdown, int64_t timeout_ms)
+{
+    int64_t deadline = clock_mono_ms() + MAX(timeout_ms, (int64_t)0);
+    weir_result worst = WEIR_OK;
+    for (size_t i = 0; i < p->n_processors; i++) {
+        const struct weir_processor *pr = p->processors[i];
+        weir_result (*fn)(void *, int64_t) = shutdown ? pr->ops.shutdown : pr->ops.force_flush;
+        weir_result r = fn ? fn(pr->self, ms_left(deadline)) : WEIR_OK;
+        if (worst == WEIR_OK)
+            worst = r;
+    }
+    return worst;
+}
+
+weir_result weir_provider_force_flush(weir_provider *p, int64_t timeout_ms)
+{
+    if (!p)
+        return WEIR_OK;
+    return atomic_load(&p->shut_down) ? WEIR_SHUT_DOWN : each_processor(p, false, timeout_ms);
+}
+
+weir_result weir_provider_shutdown(weir_provider *p, int64_t timeout_ms)
+{
+    if (!p)
+        return WEIR_OK;
+    return atomic_exchange(&p->shut_down, true) ? WEIR_SHUT_DOWN : each_processor(p, true, timeout_ms);
+}
+
+void weir_provider_free(weir_provider *p)
+{
+    if (!p)
+        return;
+    (void)weir_provider_shutdown(p, 5000);
+    struct weir_provider *was = p;
+    atomic_compare_exchange_strong(&global, &was, NULL);
+    fork_hook_remove(&p->fork);
+    provider_release(p);
+}
+
+void weir_provider_stats(weir_provider *p, weir_stats *ret)
+{
+    weir_stats s = {.emitted = atomic_load(&p->emitted),
+                    .dropped_after_shutdown = atomic_load(&p->after_shutdown),
+                    .discarded_attributes = atomic_load(&p->discarded_attributes)};
+    for (size_t i = 0; i < p->n_processors; i++)
+        if (p->processors[i]->add_stats)
+            p->processors[i]->add_stats(p->processors[i]->self, &s);
+    size_t size = MIN(ret->struct_size, sizeof s);
+    s.struct_size = ret->struct_size;
+    memcpy(ret, &s, size);
+}

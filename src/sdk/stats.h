@@ -1,0 +1,26 @@
+/* stats.h - what became of records, and saying so once in a while. Not thread-safe: under the lock of its owner. */
+#pragma once
+#include "base/def.h"
+#include <weir/sdk.h>
+
+enum drop_reason {
+    DROP_QUEUE_FULL, DROP_TOO_LARGE, DROP_NO_MEMORY, DROP_AFTER_SHUTDOWN, DROP_SHUTDOWN, DROP_EXPORT_FAILED, DROP_REJECTED,
+    DROP_REASONS
+};
+#define DROP_REPORT_MAX 480
+struct drop_counts {
+    uint64_t n[DROP_REASONS], exported;
+    uint64_t reported[DROP_REASONS];
+    int64_t next_report_ms; /* not before; 0: at once */
+    char note[160];         /* the latest trouble of the exporter; empty: none since the last report */
+};
+
+void drop_count(struct drop_counts *d, enum drop_reason why, uint64_t n);
+void drop_note(struct drop_counts *d, const char *message);
+uint64_t drop_lost(const struct drop_counts *d); /* in all */
+/* The text of a warning, when there is something new and the last one is long enough ago (now_ms INT64_MAX: in any case).
+ * False: nothing to say. The caller logs it, without its lock: stderr may block. */
+bool drop_report(struct drop_counts *d, int64_t now_ms, char out[DROP_REPORT_MAX]);
+/* When drop_report() would have something to say; INT64_MAX: nothing. */
+int64_t drop_report_at(const struct drop_counts *d);
+void drop_add_stats(const struct drop_counts *d, weir_stats *s);
