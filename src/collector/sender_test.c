@@ -3,7 +3,9 @@
 #include "collector/sender.h"
 #include "collector/split.h"
 #include "collector/test_util.h"
+#include "base/io.h"
 #include "spool/spool.h"
+#include <errno.h>
 
 static sv bodies(sv request, struct buf *b)
 {
@@ -249,6 +251,33 @@ TEST(a_cut_request_is_done_with_its_last_piece)
     check_take(q, "a-0 a-1 ", 1, ""); /* the last record was never out: all of the request comes again */
     check_take(q, "a-2 a-3 ", 1, "");
     check_take(q, "a-4 ", 1, "");
+    queue_close(q);
+}
+
+TEST(a_full_disk_refuses_for_now)
+{
+    struct answers an = {0};
+    struct queue *q = open_queue((struct batching){.min_records = 1}, SIZE_BYTES, 1 << 20, 1);
+    REQUIRE(q);
+    static const struct io_fault faults[] = {{.op = IO_WRITE, .times = 0, .sys = ENOSPC}, {.op = IO_SYNC, .times = 0, .sys = EIO}};
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+        unsigned retry = an.retry, sent = an.sent;
+        io_faults_set(&faults[i], 1);
+        push(q, "lost", 0, 1, "", &an);
+        CHECK_SOON(an.retry == retry + 1, 5000);
+        io_faults_set(NULL, 0);
+        CHECK_SOON((push(q, "a", (unsigned)i, 1, "", &an), test_sleep_ms(5), an.sent > sent), 5000);
+    }
+    struct queue_stats st;
+    queue_stats(q, &st);
+    CHECK_EQ(st.requests, an.sent); /* what was refused is not counted as waiting */
+    struct queue_batch qb;
+    SCOPED(buf_done) struct buf text = {0};
+    for (unsigned i = 0; i < an.sent; i++) {
+        REQUIRE(queue_take(q, &qb));
+        CHECK(sv_find(bodies(qb.batch->bytes, &text), SV("lost")) == SV_NPOS);
+        queue_done(q, &qb);
+    }
     queue_close(q);
 }
 
