@@ -648,6 +648,38 @@ TEST(a_dead_exporter_delays_no_other)
     store_close(&alive);
 }
 
+TEST(collectors_chain_over_grpc)
+{
+    struct store s;
+    struct client c;
+    struct rig first, second;
+    char yaml[1500];
+    REQUIRE(store_open(&s) && client_open(&c) && rig_open(&second, chain(&s, ", sending_queue: {queue_size: 25, sizer: items}")));
+    store_mode(&s, STORE_HOLD, 0);
+    snprintf(yaml, sizeof yaml,
+             "receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:0}, http: {endpoint: 127.0.0.1:0}}}}\n"
+             "exporters: {otlp/next: {endpoint: \"%s\", tls: {insecure: true}, " FAST_RETRY "}}\n"
+             "service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {port: 0}}}}]}}, pipelines: {logs: "
+             "{receivers: [otlp], exporters: [otlp/next]}}}\n",
+             second.grpc);
+    REQUIRE(rig_open(&first, yaml));
+    for (unsigned i = 0; i < 5; i++)
+        CHECK_EQ(post_records(&c, first.http, "a", 10 * i, 10, "me"), 200);
+    /* the second's queue is full: the first keeps what it has, and tries again */
+    CHECK_SOON(scrape(&c, &second, "otelcol_exporter_enqueue_failed_log_records{exporter=\"otlphttp/logs\"}") > 0, 5000);
+    CHECK(store_records(&s) == 0);
+    store_mode(&s, STORE_OK, 0);
+    store_hang_up(&s);
+    REQUIRE(store_listen(&s));
+    CHECK_SOON(store_records(&s) == 50, 10000);
+    CHECK_STR(s.tenant, "me");
+    CHECK_EQ(scrape(&c, &first, "otelcol_exporter_send_failed_log_records{exporter=\"otlp/next\"}"), 0);
+    rig_close(&first);
+    rig_close(&second);
+    client_close(&c);
+    store_close(&s);
+}
+
 TEST(a_taken_metrics_port_is_said_clearly)
 {
     struct store s;

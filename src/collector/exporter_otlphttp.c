@@ -1,20 +1,18 @@
 /* exporter_otlphttp.c - OTLP over HTTP: one POST per push, protobuf or JSON, compressed.
  * The answer is classified as the OTLP specification has it: 429, 502, 503, 504 and no answer mean later; any other 4xx or
  * 5xx means never. 413 comes back as ERR_LIMIT, so that the sender may try halves. */
-#include "base/base.h"
 #include "base/clock.h"
 #include "base/compress.h"
 #include "base/log.h"
+#include "collector/outgoing.h"
 #include "collector/sender.h"
 #include "net/client.h"
 #include "otlp/json.h"
 #include "otlp/request.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 
 #define ANSWER_MAX ((uint64_t)4 << 20)
-#define HEADERS_MAX 64
 
 struct compression_cfg {
     uint64_t level;
@@ -40,25 +38,12 @@ static const struct option options[] = {
 static const struct option compression_options[] = {
     OPT(U64, struct compression_cfg, level, "0", "0: the library's own choice"), {0}};
 static const struct section compression_section = {.options = compression_options};
-static const struct other_key tls_others[] = {
-    {"ca_pem", KEY_UNSUPPORTED, "use ca_file"},
-    {"cert_pem", KEY_UNSUPPORTED, "use cert_file"},
-    {"key_pem", KEY_UNSUPPORTED, "use key_file"},
-    {"include_system_ca_certs_pool", KEY_UNSUPPORTED, "with ca_file only that file is trusted"},
-    {"min_version", KEY_UNSUPPORTED, "1.2 is the minimum"},
-    {"max_version", KEY_UNSUPPORTED, "the newest both sides know is used"},
-    {"cipher_suites", KEY_UNSUPPORTED, "the library's choice is used"},
-    {"curve_preferences", KEY_UNSUPPORTED, "the library's choice is used"},
-    {"reload_interval", KEY_UNSUPPORTED, "certificates are read again on SIGHUP"},
-    {"tpm", KEY_UNSUPPORTED, "keys come from files"},
-    {0}};
-static const struct section tls_section = {.options = tls_client_options, .others = tls_others};
 static const struct sub subs[] = {
     {.name = "compression_params", .offset = offsetof(struct otlphttp_cfg, compression_params), .set = NO_FLAG,
      .section = &compression_section, .help = "how hard to try"},
     {.name = "headers", .kind = SUB_PAIRS, .offset = offsetof(struct otlphttp_cfg, headers), .set = NO_FLAG,
      .help = "added to every request; values are never shown"},
-    {.name = "tls", .offset = offsetof(struct otlphttp_cfg, tls), .set = NO_FLAG, .section = &tls_section,
+    {.name = "tls", .offset = offsetof(struct otlphttp_cfg, tls), .set = NO_FLAG, .section = &outgoing_tls_section,
      .help = "for https:// endpoints"},
     SENDER_SUBS(struct otlphttp_cfg, sender),
     {0}};
@@ -116,8 +101,7 @@ static void check(const struct reading *rd, void *cfg)
         section_problem(rd, "encoding", "invalid encoding type: %s", c->encoding);
     if (c->timeout < 0)
         section_problem(rd, "timeout", "'timeout' must be non-negative");
-    if (c->headers.n > HEADERS_MAX)
-        section_problem(rd, "headers", "more than %d headers", HEADERS_MAX);
+    outgoing_check_headers(rd, &c->headers);
     if (c->max_conns_per_host > 10000)
         section_problem(rd, "max_conns_per_host", "'max_conns_per_host' must be at most 10000");
     if (c->compression_params.level > 22)
@@ -132,11 +116,7 @@ struct otlphttp {
     char *url;
     enum codec codec;
     bool json;
-    bool own_tenant; /* the configured headers name a tenant: requests' tenants are not passed on */
-    /* Header views for every request: into cfg and literals, names in lower case. */
-    struct http_header headers[HEADERS_MAX + 3];
-    char *names; /* storage of the lowered names */
-    size_t n_headers;
+    struct outgoing_headers headers;
 };
 
 struct post { /* one request under way */
@@ -208,10 +188,9 @@ static void answered(void *ctx, const struct client_response *r)
     struct post *p = ctx;
     struct push_result res = {.code = PUSH_RETRY, .retry_after_ms = -1};
     if (r->status == 0) {
-        res.err = r->err;
+        res.err = r->err; /* names the URL */
         if (r->err.code == ERR_LIMIT) /* an answer we cannot take in would be no smaller next time */
             res = (struct push_result){.code = PUSH_REJECTED, .retry_after_ms = -1, .err = r->err};
-        err_ctx(&res.err, "%s", p->ex->url);
     } else if (r->status >= 200 && r->status < 300) {
         answered_ok(p, r, &res);
     } else {
@@ -260,11 +239,8 @@ static void push(void *self, struct batch *b, push_done_fn *done, void *ctx)
         finish(p, &r);
         return;
     }
-    struct http_header headers[HEADERS_MAX + 4];
-    memcpy(headers, ex->headers, ex->n_headers * sizeof *headers);
-    size_t n = ex->n_headers;
-    if (b->tenant.n && !ex->own_tenant)
-        headers[n++] = (struct http_header){SV("x-scope-orgid"), b->tenant};
+    struct http_header headers[OUTGOING_HEADERS_MAX + 4];
+    size_t n = outgoing_headers_for(&ex->headers, b->tenant, headers);
     struct client_request req = {.method = "POST", .url = ex->url, .headers = headers, .n_headers = n, .body = body,
                                  .timeout_ms = ex->cfg->timeout / NS_PER_MS};
     http_client_send(ex->client, &req, answered, p);
@@ -285,25 +261,12 @@ static char *make_url(const struct otlphttp_cfg *c)
 
 static bool make_headers(struct otlphttp *ex, struct err *e)
 {
-    size_t total = 1;
-    for (size_t i = 0; i < ex->cfg->headers.n; i++)
-        total += strlen(ex->cfg->headers.at[i].name);
-    char *at = ex->names = malloc(total);
-    if (!at)
-        return err_nomem(e);
-    ex->headers[ex->n_headers++] = (struct http_header){
-        SV("content-type"), ex->json ? SV("application/json") : SV("application/x-protobuf")};
+    struct outgoing_headers *h = &ex->headers;
+    h->at[h->n++] = (struct http_header){SV("content-type"),
+                                         ex->json ? SV("application/json") : SV("application/x-protobuf")};
     if (ex->codec != CODEC_NONE)
-        ex->headers[ex->n_headers++] = (struct http_header){SV("content-encoding"), sv_of(codec_name(ex->codec))};
-    for (size_t i = 0; i < ex->cfg->headers.n; i++) {
-        const struct pair *p = &ex->cfg->headers.at[i];
-        sv name = {at, strlen(p->name)};
-        for (size_t k = 0; k < name.n; k++)
-            *at++ = p->name[k] >= 'A' && p->name[k] <= 'Z' ? (char)(p->name[k] + 32) : p->name[k];
-        ex->own_tenant |= sv_eq(name, SV("x-scope-orgid"));
-        ex->headers[ex->n_headers++] = (struct http_header){name, sv_of(p->value)};
-    }
-    return true;
+        h->at[h->n++] = (struct http_header){SV("content-encoding"), sv_of(codec_name(ex->codec))};
+    return outgoing_add_headers(h, &ex->cfg->headers, e);
 }
 
 static void close_otlphttp(void *self)
@@ -313,7 +276,7 @@ static void close_otlphttp(void *self)
         return;
     http_client_close(ex->client);
     free(ex->url);
-    free(ex->names);
+    outgoing_headers_done(&ex->headers);
     free(ex);
 }
 DEFINE_SCOPED(struct otlphttp *, close_otlphttp)
@@ -332,10 +295,7 @@ static bool open_otlphttp(const struct component *cp, const struct runtime *rt, 
     if (!codec_of(sv_of(ex->cfg->compression), &ex->codec))
         return err_set(e, ERR_INVALID, "unsupported compression type \"%s\"", ex->cfg->compression);
     char agent[200];
-    struct utsname un;
-    if (uname(&un) < 0)
-        memset(&un, 0, sizeof un);
-    snprintf(agent, sizeof agent, "Weir Collector/%s (%.30s/%.30s)", weir_version_text(), un.sysname, un.machine);
+    outgoing_user_agent(agent);
     struct http_client_config cc = {.name = cp->id, .user_agent = agent, .tls = ex->cfg->tls,
                                     .max_connections = (uint32_t)ex->cfg->max_conns_per_host,
                                     .max_response_bytes = ANSWER_MAX};
@@ -346,6 +306,7 @@ static bool open_otlphttp(const struct component *cp, const struct runtime *rt, 
 }
 
 const struct plug exporter_otlphttp = {
-    .kind = PLUG_EXPORTER, .type = "otlp_http", .alias = "otlphttp", .help = "Sends OTLP over HTTP: to Weir's store, Loki, a Collector, most vendors.",
+    .kind = PLUG_EXPORTER, .type = "otlp_http", .alias = "otlphttp",
+    .help = "Sends OTLP over HTTP: to Weir's store, Loki, a Collector, most vendors.",
     .section = &section, .cfg_size = sizeof(struct otlphttp_cfg), .sender = offsetof(struct otlphttp_cfg, sender),
     .exporter = {.open = open_otlphttp, .close = close_otlphttp}};

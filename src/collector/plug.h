@@ -66,4 +66,5 @@ extern const struct plug *const plugs[]; /* NULL-terminated */
 extern const char *const plug_kind_names[PLUG_KINDS]; /* "receiver", … */
 const struct plug *plug_find(enum plug_kind kind, sv type);
 
-extern const struct plug receiver_otlp, processor_batch, processor_memory_limiter, exporter_otlphttp, exporter_debug;
+extern const struct plug receiver_otlp, processor_batch, processor_memory_limiter, exporter_otlphttp,
+    exporter_otlp_grpc, exporter_debug;

@@ -2,7 +2,8 @@
 #include "collector/plug.h"
 
 const struct plug *const plugs[] = {
-    &receiver_otlp, &processor_batch, &processor_memory_limiter, &exporter_otlphttp, &exporter_debug, NULL,
+    &receiver_otlp, &processor_batch, &processor_memory_limiter, &exporter_otlphttp, &exporter_otlp_grpc,
+    &exporter_debug, NULL,
 };
 const char *const plug_kind_names[PLUG_KINDS] = {"receiver", "processor", "exporter", "extension", "connector"};
 
