@@ -34,7 +34,7 @@ struct stage { /* a processor in one pipeline */
     const struct component *cp;
     struct log_sink sink;
 };
-struct running_receiver {
+struct running { /* a receiver or an extension */
     const struct component *cp;
     void *self;
 };
@@ -53,7 +53,8 @@ struct collector {
     struct exporter *exporters;
     size_t n_exporters;
     VEC(struct stage) stages;
-    VEC(struct running_receiver) receivers;
+    VEC(struct running) extensions;
+    VEC(struct running) receivers;
     VEC(struct fanout *) fanouts;
     struct http_server *telemetry;
 };
@@ -281,15 +282,37 @@ static bool open_receiver(struct collector *c, const struct component *cp, const
     }
     if (!fan_out(c, sinks, n, &to, e))
         return false;
-    struct running_receiver *rr = vec_push(&c->receivers);
+    struct running *rr = vec_push(&c->receivers);
     if (!rr)
         return err_nomem(e);
-    *rr = (struct running_receiver){.cp = cp};
+    *rr = (struct running){.cp = cp};
     if (!cp->plug->receiver.open(cp, &c->rt, &to, &rr->self, e)) {
         c->receivers.n--;
         return false;
     }
     return true;
+}
+
+static bool open_extensions(struct collector *c, struct err *e)
+{
+    for (size_t i = 0; i < c->cfg->n_extensions; i++) {
+        const struct component *cp = c->cfg->extensions[i];
+        struct running *rx = vec_push(&c->extensions);
+        if (!rx)
+            return err_nomem(e);
+        *rx = (struct running){.cp = cp};
+        if (!cp->plug->extension.open(cp, &c->rt, &rx->self, e)) {
+            c->extensions.n--;
+            return err_ctx(e, "extension \"%s\"", cp->id);
+        }
+    }
+    return true;
+}
+
+static void tell_ready(struct collector *c, bool is_ready)
+{
+    for (size_t i = 0; i < c->extensions.n; i++)
+        c->extensions.at[i].cp->plug->extension.ready(c->extensions.at[i].self, is_ready);
 }
 
 static bool open_graph(struct collector *c, struct err *e)
@@ -340,8 +363,9 @@ static bool start(struct collector *c, const struct collector_options *opt, stru
     enum log_level level;
     if (c->cfg->telemetry.log_level && log_level_of(sv_of(c->cfg->telemetry.log_level), &level))
         log_set_level(level);
-    if (!open_loops(c, n_loops, e) || !open_telemetry(c, e) || !open_graph(c, e))
+    if (!open_loops(c, n_loops, e) || !open_telemetry(c, e) || !open_extensions(c, e) || !open_graph(c, e))
         return false;
+    tell_ready(c, true);
     log_info("collector", "Everything is ready. Begin running and processing data.");
     return true;
 }
@@ -363,6 +387,8 @@ bool collector_open(const struct collector_config *cfg, const struct collector_o
 
 static void free_collector(struct collector *c)
 {
+    for (size_t i = 0; i < c->extensions.n; i++)
+        c->extensions.at[i].cp->plug->extension.close(c->extensions.at[i].self);
     http_server_close(c->telemetry, 0);
     for (size_t i = 0; i < c->rt.n_loops; i++)
         loop_close(c->loops[i]);
@@ -374,6 +400,7 @@ static void free_collector(struct collector *c)
     vec_done(&c->fanouts);
     vec_done(&c->stages);
     vec_done(&c->receivers);
+    vec_done(&c->extensions);
     free(c->exporters);
     metrics_free(c->own_metrics);
     free(c->data_dir);
@@ -387,6 +414,7 @@ void collector_close(struct collector *c, int64_t drain_ms)
     bool ran = c->receivers.n > 0;
     if (ran)
         log_info("collector", "Starting shutdown...");
+    tell_ready(c, false);
     int64_t deadline = clock_mono_ms() + MIN(MAX(drain_ms, (int64_t)0), (int64_t)DRAIN_MAX_MS);
     for (size_t i = 0; i < c->receivers.n; i++)
         c->receivers.at[i].cp->plug->receiver.stop(c->receivers.at[i].self, MAX(deadline - clock_mono_ms(), (int64_t)0));
@@ -414,5 +442,8 @@ const char *collector_address(const struct collector *c, const char *id, const c
     for (size_t i = 0; i < c->receivers.n; i++)
         if (strcmp(c->receivers.at[i].cp->id, id) == 0)
             return c->receivers.at[i].cp->plug->receiver.address(c->receivers.at[i].self, protocol);
+    for (size_t i = 0; i < c->extensions.n; i++)
+        if (strcmp(c->extensions.at[i].cp->id, id) == 0)
+            return c->extensions.at[i].cp->plug->extension.address(c->extensions.at[i].self, protocol);
     return NULL;
 }

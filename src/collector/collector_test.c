@@ -629,9 +629,11 @@ TEST(a_dead_exporter_delays_no_other)
     snprintf(yaml, sizeof yaml,
              "receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:0}, http: {endpoint: 127.0.0.1:0}}}}\n"
              "processors: {memory_limiter: {check_interval: 1s, limit_percentage: 90}}\n"
+             "extensions: {health_check: {endpoint: 127.0.0.1:0, path: /health}}\n"
              "exporters: {otlphttp/dead: {endpoint: \"http://%s/otlp\"}, otlphttp/alive: {endpoint: \"http://%s/otlp\"}, debug: "
              "{sampling_initial: 0, sampling_thereafter: 0}}\n"
-             "service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {port: 0}}}}]}}, pipelines: {\n"
+             "service: {extensions: [health_check], telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {port: "
+             "0}}}}]}}, pipelines: {\n"
              "  logs: {receivers: [otlp], processors: [memory_limiter], exporters: [otlphttp/dead, otlphttp/alive]},\n"
              "  logs/look: {receivers: [otlp], exporters: [debug]}}}\n",
              dead.address, alive.address);
@@ -640,6 +642,12 @@ TEST(a_dead_exporter_delays_no_other)
         CHECK_EQ(post_records(&c, g.http, "a", i, 1, ""), 200);
     CHECK_SOON(store_records(&alive) == 10, 5000);
     CHECK_EQ(store_records(&dead), 0);
+    struct reply r;
+    http_call(&c, "GET", collector_address(g.c, "health_check", "http"), "/health", NULL, SV_NULL, &r);
+    CHECK_EQ(r.status, 200);
+    CHECK(sv_starts(sv_of(r.body), SV("{\"status\":\"Server available\",\"upSince\":\"20")));
+    http_call(&c, "GET", collector_address(g.c, "health_check", "http"), "/", NULL, SV_NULL, &r);
+    CHECK_EQ(r.status, 404);
     collector_close(g.c, 0);
     g.c = NULL;
     rig_close(&g);

@@ -439,7 +439,7 @@ static void read_telemetry(struct builder *bd, const struct yaml *y, struct tele
 
 /* ---- the file ---- */
 
-static void read_extension_list(struct builder *bd, const struct yaml *y)
+static void read_extension_list(struct builder *bd, const struct yaml *y, struct collector_config *cfg)
 {
     if (!y || y->kind == YAML_NULL)
         return;
@@ -448,17 +448,14 @@ static void read_extension_list(struct builder *bd, const struct yaml *y)
         return;
     }
     for (const struct yaml *c = y->first; c; c = c->next)
-        if (!is_written(bd, PLUG_EXTENSION, c->text))
-            problem_at(bd->ps, c->line, c->column, "service::extensions: references extension \"" SV_FMT
-                       "\" which is not configured", SV_ARG(c->text));
+        add_reference(bd, PLUG_EXTENSION, "service::extensions", c, c->text, &cfg->extensions, &cfg->n_extensions);
 }
 
-static void read_service(struct builder *bd, struct telemetry *ret)
+static void read_service(struct builder *bd, struct collector_config *cfg)
 {
     const struct yaml *y = yaml_get(bd->root, SV("service"));
     unsigned line = y ? y->line : 1, column = y ? y->column : 1;
-    const struct yaml *none = NULL;
-    read_telemetry(bd, y && yaml_get(y, SV("telemetry")) ? yaml_get(y, SV("telemetry")) : none, ret);
+    read_telemetry(bd, yaml_get(y, SV("telemetry")), &cfg->telemetry);
     for (const struct yaml *c = y && y->kind == YAML_MAP ? y->first : NULL; c; c = c->next) {
         static const char *const known[] = {"pipelines", "telemetry", "extensions"};
         struct names keys = {0};
@@ -473,7 +470,7 @@ static void read_service(struct builder *bd, struct telemetry *ret)
             problem_at(bd->ps, c->key_line, c->key_column, "service has invalid keys: " SV_FMT "%s", SV_ARG(c->key), near);
         }
     }
-    read_extension_list(bd, yaml_get(y, SV("extensions")));
+    read_extension_list(bd, yaml_get(y, SV("extensions")), cfg);
     const struct yaml *pipelines = yaml_get(y, SV("pipelines"));
     if (!pipelines || pipelines->kind != YAML_MAP || !pipelines->first) {
         problem_at(bd->ps, line, column, "service must have at least one pipeline");
@@ -510,7 +507,7 @@ static void check_batching(struct builder *bd)
         }
 }
 
-static void read_file(struct builder *bd, struct telemetry *ret)
+static void read_file(struct builder *bd, struct collector_config *cfg)
 {
     static const char *const top[] = {"receivers", "processors", "exporters", "extensions", "connectors", "service"};
     if (bd->root->kind == YAML_NULL || (bd->root->kind == YAML_MAP && !bd->root->first)) {
@@ -542,7 +539,7 @@ static void read_file(struct builder *bd, struct telemetry *ret)
             problem_at(bd->ps, y ? y->line : 1, y ? y->column : 1, "no %s configuration specified in config",
                        plug_kind_names[k]);
     }
-    read_service(bd, ret);
+    read_service(bd, cfg);
     check_batching(bd);
 }
 
@@ -558,7 +555,7 @@ static bool parse(sv text, const char *file, const struct collector_sink *sinks,
     }
     expand_tree(root, ps, NULL);
     bd.root = root;
-    read_file(&bd, &cfg->telemetry);
+    read_file(&bd, cfg);
     cfg->components = bd.components.at;
     cfg->n_components = bd.components.n;
     cfg->pipelines = bd.pipelines.at;
@@ -644,6 +641,7 @@ void collector_config_free(struct collector_config *cfg)
         free(cfg->pipelines[i].exporters);
     }
     free(cfg->pipelines);
+    free(cfg->extensions);
     for (size_t i = 0; i < cfg->n_components; i++) {
         section_done(cfg->components[i].plug->section, cfg->components[i].cfg);
         free(cfg->components[i].cfg);

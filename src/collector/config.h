@@ -19,6 +19,8 @@ struct telemetry {
 struct collector_config {
     struct component *components; /* all kinds, in the file's order */
     size_t n_components;
+    const struct component **extensions; /* those of service::extensions */
+    size_t n_extensions;
     struct pipeline *pipelines;
     size_t n_pipelines;
     struct telemetry telemetry;

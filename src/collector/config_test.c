@@ -111,8 +111,10 @@ TEST(what_is_wrong_is_named_with_its_place)
         {false, "processors: {batsh: }\n",
          "c.yaml:1:14: 'processors' unknown type: \"batsh\" for id: \"batsh\" (valid values: [batch memory_limiter]); "
          "did you mean \"batch\"?\n"},
-        {false, "extensions: {health_check: }\n",
-         "c.yaml:1:14: 'extensions' unknown type: \"health_check\" for id: \"health_check\" (valid values: [])\n"},
+        {false, "extensions: {zpages: , health_check: {path: x}}\nconnectors: {count: }\n",
+         "c.yaml:1:14: 'extensions' unknown type: \"zpages\" for id: \"zpages\" (valid values: [health_check])\n"
+         "c.yaml:1:45: extensions::health_check: path must start with /\n"
+         "c.yaml:2:14: 'connectors' unknown type: \"count\" for id: \"count\" (valid values: [])\n"},
         {false, "processors: {batch: {time_out: 1s}}\n",
          "c.yaml:1:22: processors::batch has invalid keys: time_out; did you mean 'timeout'?\n"},
         {false, "processors: {batch: {timeout: 5 sec, send_batch_size: \"10\"}}\n",

@@ -60,6 +60,12 @@ struct plug {
             bool (*open)(const struct component *cp, const struct runtime *rt, struct log_sink *ret, struct err *e);
             void (*close)(void *self); /* pushes under way are answered with PUSH_RETRY first */
         } exporter;
+        struct {
+            bool (*open)(const struct component *cp, const struct runtime *rt, void **ret, struct err *e);
+            void (*ready)(void *self, bool is_ready); /* all pipelines run; or they are about to stop */
+            void (*close)(void *self);
+            const char *(*address)(const void *self, const char *protocol); /* NULL: not listening */
+        } extension;
     };
 };
 extern const struct plug *const plugs[]; /* NULL-terminated */
@@ -67,4 +73,4 @@ extern const char *const plug_kind_names[PLUG_KINDS]; /* "receiver", … */
 const struct plug *plug_find(enum plug_kind kind, sv type);
 
 extern const struct plug receiver_otlp, processor_batch, processor_memory_limiter, exporter_otlphttp,
-    exporter_otlp_grpc, exporter_debug;
+    exporter_otlp_grpc, exporter_debug, extension_health_check;

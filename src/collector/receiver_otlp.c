@@ -93,25 +93,6 @@ static const struct other_key keepalive_others[] = {
     {"enforcement_policy", KEY_NO_EFFECT, "peers may ping as often as they like"}, {0}};
 static const struct section keepalive_section = {.subs = keepalive_subs, .others = keepalive_others};
 
-static bool endpoint_ok(const char *endpoint)
-{
-    sv s = sv_of(endpoint);
-    size_t colon = sv_rfind_char(s, ':');
-    uint64_t port;
-    return colon != SV_NPOS && sv_to_u64(sv_from(s, colon + 1), &port) && port <= 65535;
-}
-
-static void check_endpoint(const struct reading *rd, const char *endpoint)
-{
-    sv s = sv_of(endpoint);
-    size_t colon = sv_rfind_char(s, ':');
-    if (!s.n)
-        section_problem(rd, "endpoint", "requires a non-empty \"endpoint\"");
-    else if (!endpoint_ok(endpoint))
-        section_problem(rd, "endpoint", "invalid port \"" SV_FMT "\" in endpoint \"%s\" (write host:port)",
-                        SV_ARG(colon == SV_NPOS ? SV("") : sv_from(s, colon + 1)), endpoint);
-}
-
 #define SERVER_OTHERS                                                                                             \
     {"auth", KEY_UNSUPPORTED, "there are no authenticators yet"}, {"middlewares", KEY_UNSUPPORTED, "there are none"},  \
         {"include_metadata", KEY_UNSUPPORTED, "only the tenant (X-Scope-OrgID) travels with a request"}
@@ -136,7 +117,7 @@ static const struct other_key grpc_others[] = {
 static void grpc_check(const struct reading *rd, void *cfg)
 {
     const struct grpc_cfg *c = cfg;
-    check_endpoint(rd, c->endpoint);
+    section_check_endpoint(rd, c->endpoint);
     if (!sv_eq(sv_of(c->transport), SV("tcp")))
         section_problem(rd, "transport", "transport \"%s\" is not supported (tcp)", c->transport);
     if (c->max_recv_msg_size_mib > 1024)
@@ -179,7 +160,7 @@ static bool known_codec(const char *name)
 static void http_check(const struct reading *rd, void *cfg)
 {
     struct http_cfg *c = cfg;
-    check_endpoint(rd, c->endpoint);
+    section_check_endpoint(rd, c->endpoint);
     for (size_t i = 0; i < c->compression_algorithms.n; i++)
         if (!known_codec(c->compression_algorithms.at[i]))
             section_problem(rd, "compression_algorithms", "unsupported compression type \"%s\"",

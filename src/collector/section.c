@@ -51,6 +51,18 @@ bool section_has(const struct reading *rd, const char *key)
     return y && y->kind != YAML_NULL;
 }
 
+void section_check_endpoint(const struct reading *rd, const char *endpoint)
+{
+    sv s = sv_of(endpoint);
+    size_t colon = sv_rfind_char(s, ':');
+    uint64_t port;
+    if (!s.n)
+        section_problem(rd, "endpoint", "requires a non-empty \"endpoint\"");
+    else if (colon == SV_NPOS || !sv_to_u64(sv_from(s, colon + 1), &port) || port > 65535)
+        section_problem(rd, "endpoint", "invalid port \"" SV_FMT "\" in endpoint \"%s\" (write host:port)",
+                        SV_ARG(colon == SV_NPOS ? SV("") : sv_from(s, colon + 1)), endpoint);
+}
+
 static const char *kind_name(const struct yaml *y)
 {
     switch (y->kind) {

@@ -78,5 +78,7 @@ void section_done(const struct section *s, void *cfg);
 /* Rows of the reference page: "| `path.key` | default | what |". */
 void section_print(const struct section *s, const char *prefix, struct buf *out);
 
+/* `endpoint` is where a server listens: host:port, port 0 allowed. */
+void section_check_endpoint(const struct reading *rd, const char *endpoint);
 /* Was the key written (and not null)? */
 bool section_has(const struct reading *rd, const char *key);
