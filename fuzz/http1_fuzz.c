@@ -1,15 +1,17 @@
-/* However the bytes are cut into pieces, the same requests come out, with every cap kept. The first byte gives the size of
- * the pieces. */
+/* However the bytes are cut into pieces, the same requests come out, with every cap kept. The first byte
+ * gives the size of the pieces. */
 #include "net/http1.h"
 
 static struct http_budget budget = {.max = 4000};
-static const struct http_limits lim = {.max_body_bytes = 3000, .max_header_bytes = 1000, .max_headers = 8, .budget = &budget};
+static const struct http_limits lim = {
+    .max_body_bytes = 3000, .max_header_bytes = 1000, .max_headers = 8, .budget = &budget};
 
 static void put_request(struct buf *out, const struct http_message *m)
 {
     ASSERT(m->body.n <= lim.max_body_bytes && m->req.n_headers <= lim.max_headers);
     ASSERT(m->req.method.n && m->req.path.n && (m->req.version == 10 || m->req.version == 11));
-    buf_fmt(out, SV_FMT "|%zu|" SV_FMT "|%d|", SV_ARG(m->req.method), m->req.path.n, SV_ARG(m->req.query), m->keep_alive);
+    buf_fmt(out, SV_FMT "|%zu|" SV_FMT "|%d|", SV_ARG(m->req.method), m->req.path.n, SV_ARG(m->req.query),
+            m->keep_alive);
     for (size_t i = 0; i < m->req.n_headers; i++) {
         sv value = m->req.headers[i].value;
         ASSERT(http_is_token(m->req.headers[i].name) && http_is_field_value(value));

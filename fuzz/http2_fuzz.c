@@ -1,9 +1,10 @@
-/* A session fed hostile frames, whose requests are answered at once, later or never. The first byte says which, and whether
- * the client's preface is put in front; pieces are cut where a byte says so. */
+/* A session fed hostile frames, whose requests are answered at once, later or never. The first byte says
+ * which, and whether the client's preface is put in front; pieces are cut where a byte says so. */
 #include "net/http2.h"
 
 static struct http_budget budget = {.max = 8000};
-static const struct http_limits lim = {.max_body_bytes = 3000, .max_header_bytes = 1000, .max_headers = 8, .budget = &budget};
+static const struct http_limits lim = {
+    .max_body_bytes = 3000, .max_header_bytes = 1000, .max_headers = 8, .budget = &budget};
 
 enum { WAITING_MAX = 8 };
 static struct {
@@ -74,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct http2_config cfg = {.lim = &lim, .max_concurrent_streams = WAITING_MAX, .on = {on_request, on_refused, on_closed}};
+    struct http2_config cfg = {
+        .lim = &lim, .max_concurrent_streams = WAITING_MAX, .on = {on_request, on_refused, on_closed}};
     f.mode = data[0];
     f.n = 0;
     f.h = http2_new(&cfg);

@@ -1,8 +1,8 @@
 /* compress.c - see compress.h.
- * (1) Nothing is allocated on the word of the input alone: what a header claims is checked against out->max and against
- *     what the input could possibly hold, and output grows as it appears.
- * (2) A decoder's own memory is bounded too: zstd windows above 8 MiB are refused (RFC 9659), lz4 blocks end at 4 MiB.
- * (3) Input must end where its last frame ends: bytes behind it are damage, not padding. */
+ * (1) Nothing is allocated on the word of the input alone: what a header claims is checked against out->max
+ * and against what the input could possibly hold, and output grows as it appears. (2) A decoder's own memory
+ * is bounded too: zstd windows above 8 MiB are refused (RFC 9659), lz4 blocks end at 4 MiB. (3) Input must
+ * end where its last frame ends: bytes behind it are damage, not padding. */
 #include "base/compress.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
@@ -18,9 +18,9 @@ static const struct {
     const char *name;
     enum codec codec;
 } names[] = {
-    {"", CODEC_NONE},         {"identity", CODEC_NONE}, {"gzip", CODEC_GZIP},
-    {"deflate", CODEC_ZLIB},  {"zlib", CODEC_ZLIB},     {"zstd", CODEC_ZSTD},
-    {"lz4", CODEC_LZ4},       {"snappy", CODEC_SNAPPY}, {"x-snappy-framed", CODEC_SNAPPY_FRAMED},
+    {"", CODEC_NONE},        {"identity", CODEC_NONE}, {"gzip", CODEC_GZIP},
+    {"deflate", CODEC_ZLIB}, {"zlib", CODEC_ZLIB},     {"zstd", CODEC_ZSTD},
+    {"lz4", CODEC_LZ4},      {"snappy", CODEC_SNAPPY}, {"x-snappy-framed", CODEC_SNAPPY_FRAMED},
 };
 
 bool codec_of_name(sv name, enum codec *ret)
@@ -36,20 +36,28 @@ bool codec_of_name(sv name, enum codec *ret)
 const char *codec_name(enum codec c)
 {
     switch (c) {
-    case CODEC_NONE: return "identity";
-    case CODEC_GZIP: return "gzip";
-    case CODEC_ZLIB: return "zlib";
-    case CODEC_DEFLATE_RAW: return "deflate";
-    case CODEC_ZSTD: return "zstd";
-    case CODEC_LZ4: return "lz4";
-    case CODEC_SNAPPY: return "snappy";
-    case CODEC_SNAPPY_FRAMED: return "x-snappy-framed";
+    case CODEC_NONE:
+        return "identity";
+    case CODEC_GZIP:
+        return "gzip";
+    case CODEC_ZLIB:
+        return "zlib";
+    case CODEC_DEFLATE_RAW:
+        return "deflate";
+    case CODEC_ZSTD:
+        return "zstd";
+    case CODEC_LZ4:
+        return "lz4";
+    case CODEC_SNAPPY:
+        return "snappy";
+    case CODEC_SNAPPY_FRAMED:
+        return "x-snappy-framed";
     }
     return "unknown";
 }
 
-/* Room for the next piece of output: about as much again as there is, but never past the cap. *ret_n is 0 when the cap is
- * reached; false when out of memory. */
+/* Room for the next piece of output: about as much again as there is, but never past the cap. *ret_n is 0
+ * when the cap is reached; false when out of memory. */
 static bool grow(struct buf *out, size_t hint, char **ret, size_t *ret_n, struct err *e)
 {
     size_t left = out->max ? out->max - out->n : SIZE_MAX;
@@ -64,7 +72,7 @@ static bool too_large(const struct buf *out, enum codec c, struct err *e)
     return err_set(e, ERR_LIMIT, "%s: more than %zu bytes after decompression", codec_name(c), out->max);
 }
 
-/* --- zlib: three wrappers around one format ------------------------------------------------------------------------ */
+/* --- zlib: three wrappers around one format --- */
 
 static int zlib_window_bits(enum codec c)
 {
@@ -147,7 +155,8 @@ static bool zlib_deflate(z_stream *z, enum codec c, sv in, struct buf *out, stru
         if (!grow(out, hint, &to, &room, e))
             return false;
         if (room == 0)
-            return err_set(e, ERR_LIMIT, "%s: more than %zu bytes after compression", codec_name(c), out->max);
+            return err_set(e, ERR_LIMIT, "%s: more than %zu bytes after compression", codec_name(c),
+                           out->max);
         hint = 0;
         z->next_out = (Bytef *)to;
         uInt before = z->avail_out = (uInt)MIN(room, (size_t)UINT32_MAX);
@@ -169,7 +178,7 @@ static bool zlib_compress(enum codec c, int level, sv in, struct buf *out, struc
     return ok;
 }
 
-/* --- zstd ------------------------------------------------------------------------------------------------------------ */
+/* --- zstd --- */
 
 static void zstd_dctx_free(ZSTD_DCtx *d)
 {
@@ -220,7 +229,7 @@ static bool zstd_compress(int level, sv in, struct buf *out, struct err *e)
     return buf_ok(out, e);
 }
 
-/* --- lz4 frames ------------------------------------------------------------------------------------------------------ */
+/* --- lz4 frames --- */
 
 static void lz4_dctx_free(LZ4F_dctx *d)
 {
@@ -270,7 +279,7 @@ static bool lz4_compress(int level, sv in, struct buf *out, struct err *e)
     return buf_ok(out, e);
 }
 
-/* --- snappy ---------------------------------------------------------------------------------------------------------- */
+/* --- snappy --- */
 
 static bool snappy_corrupt(size_t pos, struct err *e)
 {
@@ -282,7 +291,8 @@ static bool snappy_decompress(enum codec c, sv in, struct buf *out, struct err *
     size_t n;
     if (snappy_uncompressed_length(in.p, in.n, &n) != SNAPPY_OK)
         return snappy_corrupt(0, e);
-    /* three bytes of input give at most 64 of output: a longer claim is false, and not worth allocating for */
+    /* three bytes of input give at most 64 of output: a longer claim is false, and not worth allocating for
+     */
     if (n / 22 > in.n)
         return snappy_corrupt(0, e);
     if (out->max && n > out->max - out->n)
@@ -311,7 +321,8 @@ static bool snappy_compress_block(sv in, struct buf *out, struct err *e)
     return buf_ok(out, e);
 }
 
-/* Framing format: chunks of type u8, length u24 LE. Data chunks start with the masked CRC-32C of what they hold. */
+/* Framing format: chunks of type u8, length u24 LE. Data chunks start with the masked CRC-32C of what they
+ * hold. */
 enum { SNAPPY_COMPRESSED = 0x00, SNAPPY_PLAIN = 0x01, SNAPPY_SKIPPABLE = 0x80, SNAPPY_STREAM_ID = 0xff };
 
 static bool snappy_chunk(uint8_t type, sv body, struct buf *out, size_t pos, struct err *e)
@@ -367,7 +378,7 @@ static bool snappy_framed_decompress(sv in, struct buf *out, struct err *e)
     return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------------------- */
+/* --- both --- */
 
 static bool decompress_with(enum codec c, sv in, struct buf *out, struct err *e)
 {
@@ -379,11 +390,16 @@ static bool decompress_with(enum codec c, sv in, struct buf *out, struct err *e)
         return buf_ok(out, e);
     case CODEC_GZIP:
     case CODEC_ZLIB:
-    case CODEC_DEFLATE_RAW: return zlib_decompress(c, in, out, e);
-    case CODEC_ZSTD: return zstd_decompress(in, out, e);
-    case CODEC_LZ4: return lz4_decompress(in, out, e);
-    case CODEC_SNAPPY: return snappy_decompress(c, in, out, e);
-    case CODEC_SNAPPY_FRAMED: return snappy_framed_decompress(in, out, e);
+    case CODEC_DEFLATE_RAW:
+        return zlib_decompress(c, in, out, e);
+    case CODEC_ZSTD:
+        return zstd_decompress(in, out, e);
+    case CODEC_LZ4:
+        return lz4_decompress(in, out, e);
+    case CODEC_SNAPPY:
+        return snappy_decompress(c, in, out, e);
+    case CODEC_SNAPPY_FRAMED:
+        return snappy_framed_decompress(in, out, e);
     }
     return err_set(e, ERR_UNSUPPORTED, "unknown compression");
 }
@@ -405,14 +421,21 @@ bool decompress(enum codec c, sv in, struct buf *out, struct err *e)
 static bool compress_with(enum codec c, int level, sv in, struct buf *out, struct err *e)
 {
     switch (c) {
-    case CODEC_NONE: buf_sv(out, in); return buf_ok(out, e);
+    case CODEC_NONE:
+        buf_sv(out, in);
+        return buf_ok(out, e);
     case CODEC_GZIP:
     case CODEC_ZLIB:
-    case CODEC_DEFLATE_RAW: return zlib_compress(c, level, in, out, e);
-    case CODEC_ZSTD: return zstd_compress(level, in, out, e);
-    case CODEC_LZ4: return lz4_compress(level, in, out, e);
-    case CODEC_SNAPPY: return snappy_compress_block(in, out, e);
-    case CODEC_SNAPPY_FRAMED: break; /* we read it, nobody asks us to write it */
+    case CODEC_DEFLATE_RAW:
+        return zlib_compress(c, level, in, out, e);
+    case CODEC_ZSTD:
+        return zstd_compress(level, in, out, e);
+    case CODEC_LZ4:
+        return lz4_compress(level, in, out, e);
+    case CODEC_SNAPPY:
+        return snappy_compress_block(in, out, e);
+    case CODEC_SNAPPY_FRAMED:
+        break; /* we read it, nobody asks us to write it */
     }
     return err_set(e, ERR_UNSUPPORTED, "cannot compress to '%s'", codec_name(c));
 }

@@ -3,7 +3,7 @@
 #include <lz4frame.h>
 #include <zstd.h>
 
-static const enum codec both_ways[] = {CODEC_NONE, CODEC_GZIP, CODEC_ZLIB, CODEC_DEFLATE_RAW,
+static const enum codec both_ways[] = {CODEC_NONE, CODEC_GZIP, CODEC_ZLIB,  CODEC_DEFLATE_RAW,
                                        CODEC_ZSTD, CODEC_LZ4,  CODEC_SNAPPY};
 
 /* Half text, half noise: all codecs have something to do. */
@@ -162,7 +162,8 @@ TEST(snappy_frames)
 {
     /* stream identifier, plain chunk "hello" with its masked CRC-32C, padding, skippable chunk */
     static const char good[] = "\xff\x06\x00\x00sNaPpY"
-                               "\x01\x09\x00\x00\xbb\x1f\x1c\x19" "hello"
+                               "\x01\x09\x00\x00\xbb\x1f\x1c\x19"
+                               "hello"
                                "\xfe\x02\x00\x00\x00\x00"
                                "\x80\x01\x00\x00x";
     SCOPED(buf_done) struct buf got = {0};

@@ -1,14 +1,12 @@
 /* client.c - see client.h: libcurl's multi interface on our loop.
- * (1) The multi handle and all easy handles belong to the loop's thread. http_client_send() copies what it is given and
- *     posts it.
- * (2) A call ends in exactly one place, finish(), whatever happened.
- * (3) libcurl 7.88.0 and .1 (Debian 12) fail every request that reuses a prior-knowledge HTTP/2 connection (curl issue
- *     10634). A connection made that way may be reused by requests that merely prefer HTTP/2, though. So with those
- *     versions only the first request opens a connection with prior knowledge; later ones ask for what is open. When
- *     nothing is open any more such a request goes out as HTTP/1.1, which no gRPC server executes: it is sent again,
- *     once, with prior knowledge.
- * (4) A peer may send at most max_response_bytes of body and libcurl's own cap of headers; it cannot redirect us, set
- *     cookies, or choose another protocol. */
+ * (1) The multi handle and all easy handles belong to the loop's thread. http_client_send() copies what it is
+ * given and posts it. (2) A call ends in exactly one place, finish(), whatever happened. (3) libcurl 7.88.0
+ * and .1 (Debian 12) fail every request that reuses a prior-knowledge HTTP/2 connection (curl issue 10634). A
+ * connection made that way may be reused by requests that merely prefer HTTP/2, though. So with those
+ *     versions only the first request opens a connection with prior knowledge; later ones ask for what is
+ * open. When nothing is open any more such a request goes out as HTTP/1.1, which no gRPC server executes: it
+ * is sent again, once, with prior knowledge. (4) A peer may send at most max_response_bytes of body and
+ * libcurl's own cap of headers; it cannot redirect us, set cookies, or choose another protocol. */
 #include "net/client.h"
 #include "base/clock.h"
 #include <curl/curl.h>
@@ -27,7 +25,7 @@ struct http_client {
     CURLM *multi;   /* loop thread from here on */
     struct event timer;
     struct client_call *first;
-    int64_t h2_seen_ms; /* (3): when an HTTP/2 connection last worked; 0: none is believed to be open */
+    int64_t h2_seen_ms;     /* (3): when an HTTP/2 connection last worked; 0: none is believed to be open */
     _Atomic size_t n_calls; /* not yet finished, from http_client_send() on */
     _Atomic bool closing;
 };
@@ -48,7 +46,7 @@ struct client_call {
     void *ctx;
 };
 
-/* --- one call's end ---------------------------------------------------------------------------------------------------------- */
+/* --- one call's end --- */
 
 static void call_free(struct client_call *k)
 {
@@ -112,13 +110,17 @@ static sv public_url(sv url)
 static enum err_code code_of(CURLcode rc)
 {
     switch (rc) {
-    case CURLE_OPERATION_TIMEDOUT: return ERR_TIMEOUT;
-    case CURLE_OUT_OF_MEMORY: return ERR_NOMEM;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_TIMEOUT;
+    case CURLE_OUT_OF_MEMORY:
+        return ERR_NOMEM;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE: return ERR_INVALID;
-    default: return ERR_UNAVAILABLE;
+    case CURLE_SSL_CACERT_BADFILE:
+        return ERR_INVALID;
+    default:
+        return ERR_UNAVAILABLE;
     }
 }
 
@@ -160,7 +162,8 @@ static bool collect_headers(struct client_call *k, unsigned origin, struct http_
 
 static void set_prior_knowledge(struct client_call *k)
 {
-    k->hopeful = k->c->reuse_bug && k->c->h2_seen_ms && clock_mono_ms() - k->c->h2_seen_ms < H2_BELIEVED_OPEN_MS && !k->retried;
+    k->hopeful = k->c->reuse_bug && k->c->h2_seen_ms &&
+                 clock_mono_ms() - k->c->h2_seen_ms < H2_BELIEVED_OPEN_MS && !k->retried;
     curl_easy_setopt(k->easy, CURLOPT_HTTP_VERSION,
                      k->hopeful ? CURL_HTTP_VERSION_2_0 : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
     curl_easy_setopt(k->easy, CURLOPT_FRESH_CONNECT, k->c->reuse_bug && !k->hopeful ? 1L : 0L);
@@ -177,7 +180,8 @@ static bool call_retry(struct client_call *k, CURLcode rc)
         k->c->h2_seen_ms = clock_mono_ms();
         return false;
     }
-    bool unreachable = rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_CONNECT || rc == CURLE_OPERATION_TIMEDOUT;
+    bool unreachable =
+        rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_CONNECT || rc == CURLE_OPERATION_TIMEDOUT;
     bool wrong_version = rc == CURLE_OK || connects > 0;
     if (!k->hopeful || unreachable || !wrong_version)
         return false;
@@ -226,7 +230,7 @@ sv client_header(const struct client_response *r, sv lower_case_name)
     return SV_NULL;
 }
 
-/* --- libcurl on the loop ------------------------------------------------------------------------------------------------------- */
+/* --- libcurl on the loop --- */
 
 static void take_results(struct http_client *c)
 {
@@ -297,7 +301,7 @@ static size_t take_body(char *p, size_t size, size_t n, void *ctx)
     return k->body.failed ? 0 : n;
 }
 
-/* --- one call's settings --------------------------------------------------------------------------------------------------------- */
+/* --- one call's settings --- */
 
 static bool add_header(struct client_call *k, struct buf *line)
 {
@@ -356,15 +360,16 @@ static void set_method(struct client_call *k)
     }
 }
 
-/* The certificate is checked for another name than the URL's: libcurl checks the URL's host, so the name goes there, the
- * connection still to where the URL said, and the Host header keeps what it said. */
+/* The certificate is checked for another name than the URL's: libcurl checks the URL's host, so the name goes
+ * there, the connection still to where the URL said, and the Host header keeps what it said. */
 static CURLcode override_server_name(struct client_call *k, const char *name)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL, *url = NULL;
-    bool ok = u && !curl_url_set(u, CURLUPART_URL, k->req.url, 0) && !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
-              !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) && !curl_url_set(u, CURLUPART_HOST, name, 0) &&
-              !curl_url_get(u, CURLUPART_URL, &url, 0);
+    bool ok = u && !curl_url_set(u, CURLUPART_URL, k->req.url, 0) &&
+              !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
+              !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) &&
+              !curl_url_set(u, CURLUPART_HOST, name, 0) && !curl_url_get(u, CURLUPART_URL, &url, 0);
     SCOPED(buf_done) struct buf to = {0}, line = {0};
     if (ok) {
         buf_fmt(&to, "::%s:%s", host, port);
@@ -432,7 +437,8 @@ static CURLcode prepare(struct client_call *k)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, c->cfg.user_agent);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)MIN(k->req.timeout_ms, (int64_t)INT32_MAX));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN(c->cfg.connect_timeout_ms, (int64_t)INT32_MAX));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)MIN(c->cfg.connect_timeout_ms, (int64_t)INT32_MAX));
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, k);
     set_method(k);
@@ -475,7 +481,8 @@ static bool copy_request(struct client_call *k, const struct client_request *req
     return h && k->req.method && k->req.url;
 }
 
-void http_client_send(struct http_client *c, const struct client_request *req, client_done_fn *done, void *ctx)
+void http_client_send(struct http_client *c, const struct client_request *req, client_done_fn *done,
+                      void *ctx)
 {
     struct client_call *k = calloc(1, sizeof *k);
     if (k)
@@ -497,7 +504,7 @@ void http_client_send(struct http_client *c, const struct client_request *req, c
     loop_post(c->loop, &k->task);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void init_curl(void)
 {
@@ -550,7 +557,8 @@ static bool copy_config(struct http_client *c, const struct http_client_config *
            (!tls->server_name_override || c->cfg.tls.server_name_override);
 }
 
-bool http_client_open(const struct http_client_config *cfg, struct loop *l, struct http_client **ret, struct err *e)
+bool http_client_open(const struct http_client_config *cfg, struct loop *l, struct http_client **ret,
+                      struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, init_curl);

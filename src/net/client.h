@@ -1,5 +1,5 @@
-/* client.h - outgoing HTTP/1.1, HTTP/2 and gRPC (libcurl multi on our loop): keep-alive, TLS, proxies from the environment,
- * caps on what a peer may send back. */
+/* client.h - outgoing HTTP/1.1, HTTP/2 and gRPC (libcurl multi on our loop): keep-alive, TLS, proxies from
+ * the environment, caps on what a peer may send back. */
 #pragma once
 #include "base/metrics.h"
 #include "net/http.h"
@@ -10,8 +10,8 @@ struct http_client;
 
 struct http_client_config {
     const char *name;
-    const char *user_agent;      /* NULL: weir/<version> */
-    struct tls_client_config tls;
+    const char *user_agent; /* NULL: weir/<version> */
+    struct tls_client_config tls; /* for https URLs; `insecure` is for those who make the URL */
     uint32_t max_connections;    /* per host; 0: 16 */
     uint64_t max_response_bytes; /* 0: 4 MiB */
     int64_t connect_timeout_ms;  /* 0: 5 s */
@@ -30,7 +30,7 @@ struct client_request { /* copied, except body: it must live until done is calle
     int64_t timeout_ms; /* whole exchange; 0: 30 s */
 };
 struct client_response { /* views are valid during the call of done */
-    int status; /* 0: no answer, see err */
+    int status;          /* 0: no answer, see err */
     struct http_header *headers;
     size_t n_headers;
     struct http_header *trailers;
@@ -40,14 +40,15 @@ struct client_response { /* views are valid during the call of done */
 };
 typedef void client_done_fn(void *ctx, const struct client_response *r); /* on the loop, exactly once */
 /* Any thread. Without memory to even post it, `done` is called before this returns. */
-void http_client_send(struct http_client *c, const struct client_request *req, client_done_fn *done, void *ctx);
+void http_client_send(struct http_client *c, const struct client_request *req, client_done_fn *done,
+                      void *ctx);
 uint64_t http_client_max_response(const struct http_client *c);
 sv client_header(const struct client_response *r, sv lower_case_name); /* headers, then trailers */
 
 /* A unary gRPC call over such a client (http2_prior_knowledge for plain text). */
-struct grpc_client_request {      /* copied, except message: it must live until done is called */
-    const char *url;              /* "http://host:4317", with https for TLS */
-    const char *method;           /* "/package.Service/Method" */
+struct grpc_client_request {           /* copied, except message: it must live until done is called */
+    const char *url;                   /* "http://host:4317", with https for TLS */
+    const char *method;                /* "/package.Service/Method" */
     const struct http_header *headers; /* metadata; -bin values in base64 */
     size_t n_headers;
     sv message;
@@ -62,5 +63,7 @@ struct grpc_client_response { /* views are valid during the call of done */
     int64_t retry_after_ms;   /* from RetryInfo; -1: none */
     struct err err;           /* of the transport */
 };
-typedef void grpc_client_done_fn(void *ctx, const struct grpc_client_response *r); /* on the loop, exactly once */
-void grpc_client_call(struct http_client *c, const struct grpc_client_request *req, grpc_client_done_fn *done, void *ctx);
+typedef void grpc_client_done_fn(void *ctx,
+                                 const struct grpc_client_response *r); /* on the loop, exactly once */
+void grpc_client_call(struct http_client *c, const struct grpc_client_request *req, grpc_client_done_fn *done,
+                      void *ctx);

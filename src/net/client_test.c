@@ -15,7 +15,7 @@ static struct {
     _Atomic(struct grpc_call *) held;
 } t;
 
-/* --- the server's side ------------------------------------------------------------------------------------------------------- */
+/* --- the server's side --- */
 
 static void m_echo(void *ctx, struct grpc_call *c)
 {
@@ -39,8 +39,11 @@ static void m_hold(void *ctx, struct grpc_call *c)
     atomic_store(&t.held, c);
 }
 
-static const struct grpc_method methods[] = {
-    {"/t.T/Echo", m_echo}, {"/t.T/Empty", m_empty}, {"/t.T/Throttle", m_throttle}, {"/t.T/Hold", m_hold}, {0}};
+static const struct grpc_method methods[] = {{"/t.T/Echo", m_echo},
+                                             {"/t.T/Empty", m_empty},
+                                             {"/t.T/Throttle", m_throttle},
+                                             {"/t.T/Hold", m_hold},
+                                             {0}};
 
 static void handle(void *ctx, struct http_exchange *x)
 {
@@ -87,7 +90,7 @@ static void stop(void)
     metrics_free(t.metrics);
 }
 
-/* --- waiting for an answer ----------------------------------------------------------------------------------------------------- */
+/* --- waiting for an answer --- */
 
 struct answer {
     struct lock mu;
@@ -292,11 +295,16 @@ TEST(grpc_deadline_answers_for_a_slow_method)
     SCOPED(answer_done) struct answer a;
     answer_init(&a);
     /* grpc-timeout by hand, so that the server's clock decides and not the client's */
-    struct http_header headers[] = {{SV("content-type"), SV("application/grpc")}, {SV("grpc-timeout"), SV("50m")}};
+    struct http_header headers[] = {{SV("content-type"), SV("application/grpc")},
+                                    {SV("grpc-timeout"), SV("50m")}};
     char url[200];
     snprintf(url, sizeof url, "%s/t.T/Hold", t.url);
-    struct client_request req = {.method = "POST", .url = url, .headers = headers, .n_headers = 2,
-                                 .body = sv_make("\0\0\0\0\2hi", 7), .timeout_ms = 10000};
+    struct client_request req = {.method = "POST",
+                                 .url = url,
+                                 .headers = headers,
+                                 .n_headers = 2,
+                                 .body = sv_make("\0\0\0\0\2hi", 7),
+                                 .timeout_ms = 10000};
     http_client_send(t.client, &req, on_http, &a);
     wait_for(&a);
     CHECK_EQ(a.http_status, 200);

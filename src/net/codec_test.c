@@ -10,11 +10,12 @@ static void limits_reset(void)
 {
     budget.used = 0;
     budget.max = 1 << 20;
-    lim = (struct http_limits){.max_body_bytes = 1000, .max_header_bytes = 2000, .max_headers = 10, .budget = &budget};
+    lim = (struct http_limits){
+        .max_body_bytes = 1000, .max_header_bytes = 2000, .max_headers = 10, .budget = &budget};
 }
 
-/* Feeds `in` in pieces of at most `piece` bytes and writes what comes out: "method path [body]" per request, then the
- * refusal's status, or "…" when more is awaited. */
+/* Feeds `in` in pieces of at most `piece` bytes and writes what comes out: "method path [body]" per request,
+ * then the refusal's status, or "…" when more is awaited. */
 static void transcript(sv in, size_t piece, struct buf *out)
 {
     struct http1 *h = http1_new(&lim);
@@ -26,11 +27,15 @@ static void transcript(sv in, size_t piece, struct buf *out)
             struct http_message *m = NULL;
             const char *why;
             switch (http1_feed(h, &now, &m)) {
-            case HTTP1_MORE: CHECK_EQ(now.n, 0); break;
-            case HTTP1_CONTINUE: buf_sv(out, SV("(100)")); break;
+            case HTTP1_MORE:
+                CHECK_EQ(now.n, 0);
+                break;
+            case HTTP1_CONTINUE:
+                buf_sv(out, SV("(100)"));
+                break;
             case HTTP1_REQUEST:
-                buf_fmt(out, SV_FMT " " SV_FMT " [" SV_FMT "]%s\n", SV_ARG(m->req.method), SV_ARG(m->req.path),
-                        SV_ARG(m->req.body), m->keep_alive ? "" : " close");
+                buf_fmt(out, SV_FMT " " SV_FMT " [" SV_FMT "]%s\n", SV_ARG(m->req.method),
+                        SV_ARG(m->req.path), SV_ARG(m->req.body), m->keep_alive ? "" : " close");
                 http_message_free(m);
                 break;
             case HTTP1_REFUSED:
@@ -84,7 +89,8 @@ TEST(http1_requests)
 TEST(http1_chunked)
 {
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
-    H1(POST(CHUNKED, "3\r\nabc\r\n0a\r\n0123456789\r\n0\r\n\r\n") GET(""), "POST /p [abc0123456789]\nGET / []\n");
+    H1(POST(CHUNKED, "3\r\nabc\r\n0a\r\n0123456789\r\n0\r\n\r\n") GET(""),
+       "POST /p [abc0123456789]\nGET / []\n");
     H1(POST("Transfer-Encoding: Chunked\r\n", "3 ;a=b\r\nabc\r\n0;x\r\nTrailer: v\r\n\r\n") GET(""),
        "POST /p [abc]\nGET / []\n");
     H1(POST(CHUNKED, "0\r\n\r\n"), "POST /p []\n");
@@ -117,10 +123,13 @@ TEST(http1_smuggling)
     H1(POST("Transfer-Encoding: gzip, chunked\r\n", ""), "501");
     H1(POST("Transfer-Encoding: identity\r\n", ""), "501");
     H1(POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", ""), "400");
-    H1(POST("Transfer-Encoding: \x0b" "chunked\r\n", ""), "400");
+    H1(POST("Transfer-Encoding: \x0b"
+            "chunked\r\n",
+            ""),
+       "400");
     H1(POST("Transfer-Encoding : chunked\r\n", ""), "400");
     H1("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "400");
-    H1(GET("X: a\r\n b\r\n"), "400");  /* folded */
+    H1(GET("X: a\r\n b\r\n"), "400"); /* folded */
     H1(GET(" X: a\r\n"), "400");
     H1("GET / HTTP/1.1\nHost: x\r\n\r\n", "400");
     H1("GET / HTTP/1.1\r\nHost: x\n\r\n\r\n", "400");
@@ -187,7 +196,8 @@ TEST(http1_budget)
     limits_reset();
     budget.max = 5;
     SCOPED(buf_done) struct buf got = {0};
-    transcript(SV(POST("Content-Length: 3\r\n", "abc") POST("Content-Length: 6\r\n", "abcdef")), SIZE_MAX, &got);
+    transcript(SV(POST("Content-Length: 3\r\n", "abc") POST("Content-Length: 6\r\n", "abcdef")), SIZE_MAX,
+               &got);
     CHECK_SV(buf_view(&got), SV("POST /p [abc]\n503"));
 }
 
@@ -195,8 +205,13 @@ TEST(http1_heads)
 {
     SCOPED(buf_done) struct buf out = {0};
     struct http_header h = {SV("x"), SV("y")};
-    http1_put_head(&out, &(struct http1_head){.version = 11, .status = 200, .headers = &h, .n_headers = 1, .body_n = 7,
-                                              .date = SV("D"), .keep_alive = true});
+    http1_put_head(&out, &(struct http1_head){.version = 11,
+                                              .status = 200,
+                                              .headers = &h,
+                                              .n_headers = 1,
+                                              .body_n = 7,
+                                              .date = SV("D"),
+                                              .keep_alive = true});
     CHECK_SV(buf_view(&out), SV("HTTP/1.1 200 OK\r\ndate: D\r\nx: y\r\ncontent-length: 7\r\n\r\n"));
     buf_reset(&out);
     http1_put_head(&out, &(struct http1_head){.version = 10, .status = 204, .keep_alive = true});

@@ -1,32 +1,29 @@
 /* conn.c - one connection of the server: bytes between the socket (plain or TLS) and the codecs.
  * (1) Reads go through one scratch buffer of the loop, so an idle connection owns next to no memory.
- * (2) HTTP/1 requests of a connection are served one after another: bytes of the next wait in `pending`, and past its cap
- *     in the kernel. While one is being served we still read, to learn that the client has gone.
- * (3) `busy` is set while input is processed: answers given meanwhile only fill `out`, one flush at the end sends them, and
- *     nothing recurses. A connection that dies meanwhile is marked and freed at the end.
- * (4) Output is `out` (heads, frames, small bodies), then one large HTTP/1 body straight from its owner.
- * (5) When we close first, we shut down our side and read on for a moment: closing with unread input would reset the
- *     connection and could destroy the answer on its way (RFC 9112 §9.6).
- * Timeouts are looked at by the server's sweep. */
+ * (2) HTTP/1 requests of a connection are served one after another: bytes of the next wait in `pending`, and
+ * past its cap in the kernel. While one is being served we still read, to learn that the client has gone. (3)
+ * `busy` is set while input is processed: answers given meanwhile only fill `out`, one flush at the end sends
+ * them, and nothing recurses. A connection that dies meanwhile is marked and freed at the end. (4) Output is
+ * `out` (heads, frames, small bodies), then one large HTTP/1 body straight from its owner. (5) When we close
+ * first, we shut down our side and read on for a moment: closing with unread input would reset the connection
+ * and could destroy the answer on its way (RFC 9112 §9.6). Timeouts are looked at by the server's sweep. */
 #include "net/conn.h"
 #include "base/clock.h"
 #include "net/http1.h"
 #include "net/http2.h"
-#include <errno.h>
+#include "net/stream.h"
 #include <event2/event.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum {
-    READS_PER_WAKE = 8,          /* then others have their turn */
-    PENDING_MAX = 64 << 10,      /* pipelined bytes taken from the kernel ahead of time */
-    OUT_HIGH = 256 << 10,        /* HTTP/2 frames waiting for the socket */
-    OUT_KEEP = 16 << 10,         /* output buffer kept while idle */
-    COPIED_BODY_MAX = 16 << 10,  /* HTTP/1 bodies up to here join their head */
+    READS_PER_WAKE = 8,         /* then others have their turn */
+    PENDING_MAX = 64 << 10,     /* pipelined bytes taken from the kernel ahead of time */
+    OUT_HIGH = 256 << 10,       /* HTTP/2 frames waiting for the socket */
+    OUT_KEEP = 16 << 10,        /* output buffer kept while idle */
+    COPIED_BODY_MAX = 16 << 10, /* HTTP/1 bodies up to here join their head */
     LINGER_MS = 2000,
     LINGER_BYTES = 1 << 20,
     PING_WAIT_MS = 20000,
@@ -37,8 +34,7 @@ enum conn_state { CONN_HANDSHAKE, CONN_DETECT, CONN_HTTP1, CONN_HTTP2, CONN_LING
 struct http_conn {
     struct server_loop *sl;
     struct http_conn *prev, *next;
-    int fd;
-    SSL *ssl;
+    struct stream stream;
     struct event read_ev, write_ev;
     enum conn_state state;
     bool busy, dead;       /* (3) */
@@ -46,7 +42,6 @@ struct http_conn {
     bool peer_eof;
     bool close_after; /* once the output is sent */
     bool unread;      /* input is left that we will not read: (5) matters */
-    bool read_wants_write, write_wants_read; /* TLS */
     char peer[64];
 
     struct buf pending, out;
@@ -66,7 +61,7 @@ struct http_conn {
 
 static void conn_process(struct http_conn *c);
 
-/* --- life ---------------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void exchange_link(struct http_conn *c, struct http_exchange *x)
 {
@@ -103,10 +98,9 @@ static void conn_free(struct http_conn *c)
         http_exchange_free(c->sending);
     http1_free(c->h1);
     http2_free(c->h2);
-    SSL_free(c->ssl);
     event_del(&c->read_ev);
     event_del(&c->write_ev);
-    close(c->fd);
+    stream_close(&c->stream);
     buf_done(&c->pending);
     buf_done(&c->out);
     *(c->prev ? &c->prev->next : &sl->first) = c->next;
@@ -124,8 +118,10 @@ static void conn_kill(struct http_conn *c)
 
 static void arm(struct http_conn *c)
 {
-    bool want_read = c->state == CONN_LINGER || (!c->peer_eof && c->pending.n < PENDING_MAX) || c->write_wants_read;
-    bool want_write = c->read_wants_write || (!c->write_wants_read && (c->out.n > c->out_at || c->sending));
+    bool want_read =
+        c->state == CONN_LINGER || (!c->peer_eof && c->pending.n < PENDING_MAX) || c->stream.write_wants_read;
+    bool want_write =
+        c->stream.read_wants_write || (!c->stream.write_wants_read && (c->out.n > c->out_at || c->sending));
     if (want_read != c->reading)
         (void)(want_read ? event_add(&c->read_ev, NULL) : event_del(&c->read_ev));
     if (want_write != c->writing)
@@ -139,56 +135,7 @@ static bool has_output(const struct http_conn *c)
     return c->out.n > c->out_at || c->sending;
 }
 
-/* --- the socket ------------------------------------------------------------------------------------------------------------ */
-
-enum io_result { IO_OK, IO_AGAIN, IO_EOF, IO_FAILED };
-
-static enum io_result tls_result(struct http_conn *c, int rc, bool reading)
-{
-    switch (SSL_get_error(c->ssl, rc)) {
-    case SSL_ERROR_WANT_READ: c->write_wants_read |= !reading; return IO_AGAIN;
-    case SSL_ERROR_WANT_WRITE: c->read_wants_write |= reading; return IO_AGAIN;
-    case SSL_ERROR_ZERO_RETURN: return IO_EOF;
-    default: return IO_FAILED;
-    }
-}
-
-static enum io_result conn_recv(struct http_conn *c, char *to, size_t room, size_t *ret)
-{
-    if (c->ssl && c->state != CONN_LINGER) {
-        ERR_clear_error();
-        c->read_wants_write = false;
-        int rc = SSL_read_ex(c->ssl, to, room, ret);
-        return rc == 1 ? IO_OK : tls_result(c, rc, true);
-    }
-    ssize_t n;
-    do
-        n = recv(c->fd, to, room, 0);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN ? IO_AGAIN : IO_FAILED;
-    *ret = (size_t)n;
-    return n ? IO_OK : IO_EOF;
-}
-
-static enum io_result conn_send(struct http_conn *c, const struct iovec *iov, int n_iov, size_t *ret)
-{
-    if (c->ssl) {
-        ERR_clear_error();
-        c->write_wants_read = false;
-        int rc = SSL_write_ex(c->ssl, iov[0].iov_base, iov[0].iov_len, ret);
-        return rc == 1 ? IO_OK : tls_result(c, rc, false);
-    }
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    ssize_t n;
-    do
-        n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN ? IO_AGAIN : IO_FAILED;
-    *ret = (size_t)n;
-    return IO_OK;
-}
+/* --- output --- */
 
 static void sent(struct http_conn *c, size_t n)
 {
@@ -227,10 +174,10 @@ static void conn_flush(struct http_conn *c)
         if (!n_iov)
             return;
         size_t n = 0;
-        enum io_result r = conn_send(c, iov, n_iov, &n);
-        if (r == IO_AGAIN)
+        enum stream_result r = stream_send(&c->stream, iov, n_iov, &n);
+        if (r == STREAM_AGAIN)
             return;
-        if (r != IO_OK) {
+        if (r != STREAM_OK) {
             conn_kill(c);
             return;
         }
@@ -239,82 +186,36 @@ static void conn_flush(struct http_conn *c)
     }
 }
 
-/* --- answers --------------------------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
-static void refuse_text(struct buf *out, int status, const char *text)
+static void count_refusal(struct http_conn *c, enum http_refusal why, int status)
 {
-    buf_fmt(out, "%d %s: %s\n", status, http_status_text(status), text);
-}
-
-static const struct http_header text_headers[] = {
-    {{"content-type", 12}, {"text/plain; charset=utf-8", 25}},
-    {{"x-content-type-options", 22}, {"nosniff", 7}},
-    {{"retry-after", 11}, {"1", 1}}, /* 503 only */
-};
-
-static size_t n_text_headers(int status)
-{
-    return status == 503 ? 3 : 2;
+    http_server_count(c->sl->server, (int)why);
+    http_server_count_code(c->sl->server, status);
 }
 
 static void http1_refuse(struct http_conn *c, enum http_refusal why, const char *text)
 {
-    SCOPED(buf_done) struct buf body = {0};
-    int status = http_refusal_status(why);
-    refuse_text(&body, status, text);
-    http_server_count(c->sl->server, (int)why);
-    http_server_count_code(c->sl->server, status);
+    SCOPED(http_refused_done) struct http_refused r;
+    http_refused_init(&r, why, text, NULL, 0);
+    count_refusal(c, why, r.answer.status);
     http1_put_head(&c->out, &(struct http1_head){.version = 11,
-                                                 .status = status,
-                                                 .headers = text_headers,
-                                                 .n_headers = n_text_headers(status),
-                                                 .body_n = body.n,
+                                                 .status = r.answer.status,
+                                                 .headers = r.headers,
+                                                 .n_headers = r.answer.n_headers,
+                                                 .body_n = r.answer.text.n,
                                                  .date = http_server_date(c->sl)});
-    buf_sv(&c->out, buf_view(&body));
+    buf_sv(&c->out, r.answer.text);
     c->close_after = c->unread = true;
-}
-
-/* gRPC clients want their own kind of error: a 413 would reach the application as "unknown". */
-static void grpc_refusal(const struct http_server *s, enum http_refusal why, const struct http_message *m,
-                         struct buf *ret_text, int *ret_code)
-{
-    *ret_code = why == HTTP_BODY_TOO_LARGE || why == HTTP_HEADER_TOO_LARGE ? 8
-                : why == HTTP_BAD_REQUEST                                   ? 13
-                : why == HTTP_TOO_SLOW                                      ? 4
-                                                                            : 14;
-    const unsigned char *p = (const unsigned char *)m->body.p;
-    if (why == HTTP_BODY_TOO_LARGE && m->body.n >= 5)
-        buf_fmt(ret_text, "grpc: received message larger than max (%u vs. %llu)",
-                (unsigned)p[1] << 24 | (unsigned)p[2] << 16 | (unsigned)p[3] << 8 | p[4],
-                (unsigned long long)s->limits.max_body_bytes - 5);
-    else
-        buf_fmt(ret_text, "%s", http_refusal_text(why));
 }
 
 static void on_h2_refused(void *ctx, int32_t stream, enum http_refusal why, const struct http_message *m)
 {
     struct http_conn *c = ctx;
-    http_server_count(c->sl->server, (int)why);
-    if (sv_starts(http_header(&m->req, SV("content-type")), SV("application/grpc"))) {
-        SCOPED(buf_done) struct buf text = {0};
-        int code;
-        grpc_refusal(c->sl->server, why, m, &text, &code);
-        char code_text[4] = {0};
-        snprintf(code_text, sizeof code_text, "%d", code);
-        struct http_header type = {SV("content-type"), SV("application/grpc")};
-        struct http_header trailers[] = {{SV("grpc-status"), sv_of(code_text)}, {SV("grpc-message"), buf_view(&text)}};
-        struct http_answer a = {
-            .status = 200, .headers = &type, .n_headers = 1, .trailers = trailers, .n_trailers = 2};
-        http_server_count_code(c->sl->server, 200);
-        http2_answer(c->h2, stream, &a, http_server_date(c->sl), NULL);
-        return;
-    }
-    struct http_answer a = {.status = http_refusal_status(why), .headers = (struct http_header *)(uintptr_t)text_headers};
-    a.n_headers = n_text_headers(a.status);
-    refuse_text(&a.body, a.status, http_refusal_text(why));
-    a.text = buf_view(&a.body);
-    http_server_count_code(c->sl->server, a.status);
-    http2_answer(c->h2, stream, &a, http_server_date(c->sl), NULL);
+    SCOPED(http_refused_done) struct http_refused r;
+    http_refused_init(&r, why, http_refusal_text(why), m, c->sl->server->limits.max_body_bytes);
+    count_refusal(c, why, r.answer.status);
+    http2_answer(c->h2, stream, &r.answer, http_server_date(c->sl), NULL);
 }
 
 /* The request's memory is not needed for sending; giving it back now keeps the budget honest. */
@@ -404,12 +305,12 @@ void http_conn_give_up(struct http_exchange *x, struct http_answer *a)
         conn_process(c);
 }
 
-/* --- requests -------------------------------------------------------------------------------------------------------------- */
+/* --- requests --- */
 
 static void dispatch(struct http_conn *c, struct http_message *m, int32_t stream)
 {
     struct http_server *s = c->sl->server;
-    if (c->ssl)
+    if (c->stream.ssl)
         m->req.scheme = SV("https");
     sv peer = arena_sv(&m->arena, sv_of(c->peer)); /* requests may outlive their connection */
     m->req.peer = peer.p ? peer.p : "";
@@ -442,9 +343,14 @@ static void http1_run(struct http_conn *c, sv *in)
         struct http_message *m = NULL;
         const char *text;
         switch (http1_feed(c->h1, in, &m)) {
-        case HTTP1_MORE: break;
-        case HTTP1_CONTINUE: buf_sv(&c->out, SV("HTTP/1.1 100 Continue\r\n\r\n")); break;
-        case HTTP1_REQUEST: dispatch(c, m, 0); break;
+        case HTTP1_MORE:
+            break;
+        case HTTP1_CONTINUE:
+            buf_sv(&c->out, SV("HTTP/1.1 100 Continue\r\n\r\n"));
+            break;
+        case HTTP1_REQUEST:
+            dispatch(c, m, 0);
+            break;
         case HTTP1_REFUSED: {
             enum http_refusal why = http1_refusal(c->h1, &text);
             http1_refuse(c, why, text);
@@ -548,10 +454,17 @@ static void detect(struct http_conn *c, sv in)
 static void conn_input(struct http_conn *c, sv in)
 {
     switch (c->state) {
-    case CONN_HANDSHAKE: return;
-    case CONN_DETECT: detect(c, in); return;
-    case CONN_HTTP1: http1_input(c, in); return;
-    case CONN_HTTP2: http2_input(c, in); return;
+    case CONN_HANDSHAKE:
+        return;
+    case CONN_DETECT:
+        detect(c, in);
+        return;
+    case CONN_HTTP1:
+        http1_input(c, in);
+        return;
+    case CONN_HTTP2:
+        http2_input(c, in);
+        return;
     case CONN_LINGER:
         c->lingered += in.n;
         if (c->lingered > LINGER_BYTES)
@@ -560,12 +473,13 @@ static void conn_input(struct http_conn *c, sv in)
     }
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------------------- */
+/* --- events --- */
 
 static void peer_gone(struct http_conn *c)
 {
     c->peer_eof = true;
-    if (c->state == CONN_HTTP1 && c->first) { /* it may have shut down its sending side only: the answer is still sent */
+    if (c->state == CONN_HTTP1 &&
+        c->first) { /* it may have shut down its sending side only: the answer is still sent */
         atomic_store(&c->first->cancelled, true);
         return;
     }
@@ -580,15 +494,11 @@ static void peer_gone(struct http_conn *c)
 
 static void conn_finish(struct http_conn *c)
 {
-    if (c->ssl && c->state != CONN_LINGER) {
-        ERR_clear_error();
-        SSL_shutdown(c->ssl);
-    }
-    if (c->peer_eof || !c->unread || c->state == CONN_LINGER) {
+    stream_shutdown(&c->stream);
+    if (c->peer_eof || !c->unread) {
         conn_kill(c);
         return;
     }
-    shutdown(c->fd, SHUT_WR);
     c->state = CONN_LINGER;
     c->linger_until_ms = clock_mono_ms() + LINGER_MS;
     buf_done(&c->pending);
@@ -619,22 +529,19 @@ static void conn_process(struct http_conn *c)
 
 static void handshake(struct http_conn *c)
 {
-    ERR_clear_error();
-    c->read_wants_write = c->write_wants_read = false;
-    int rc = SSL_accept(c->ssl);
-    if (rc != 1) {
-        enum io_result r = tls_result(c, rc, true);
-        if (r != IO_AGAIN) {
-            http_server_count(c->sl->server, REJECT_TLS);
-            conn_kill(c);
-        }
+    sv alpn;
+    switch (stream_accept(&c->stream, &alpn)) {
+    case STREAM_AGAIN:
+        return;
+    case STREAM_OK:
+        break;
+    default:
+        http_server_count(c->sl->server, REJECT_TLS);
+        conn_kill(c);
         return;
     }
-    const unsigned char *alpn;
-    unsigned n;
-    SSL_get0_alpn_selected(c->ssl, &alpn, &n);
     c->state = CONN_DETECT;
-    if (sv_eq(sv_make(alpn, n), SV("h2")) && !start_http2(c))
+    if (sv_eq(alpn, SV("h2")) && !start_http2(c))
         conn_kill(c);
 }
 
@@ -644,11 +551,15 @@ static void conn_read(struct http_conn *c)
         if (c->state == CONN_HTTP1 && c->pending.n >= PENDING_MAX)
             return;
         size_t n = 0;
-        switch (conn_recv(c, c->sl->scratch, SCRATCH_SIZE, &n)) {
-        case IO_OK: break;
-        case IO_AGAIN: return;
-        case IO_EOF: peer_gone(c); return;
-        case IO_FAILED:
+        switch (stream_recv(&c->stream, c->sl->scratch, SCRATCH_SIZE, &n)) {
+        case STREAM_OK:
+            break;
+        case STREAM_AGAIN:
+            return;
+        case STREAM_EOF:
+            peer_gone(c);
+            return;
+        case STREAM_FAILED:
             if (c->state == CONN_HTTP1 && !http1_idle(c->h1))
                 http_server_count(c->sl->server, REJECT_TRUNCATED);
             conn_kill(c);
@@ -656,7 +567,7 @@ static void conn_read(struct http_conn *c)
         }
         c->active_ms = clock_mono_ms();
         conn_input(c, sv_make(c->sl->scratch, n));
-        if (!c->ssl && n < SCRATCH_SIZE)
+        if (!c->stream.ssl && n < SCRATCH_SIZE)
             return;
     }
 }
@@ -675,7 +586,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 static void on_writable(evutil_socket_t fd, short what, void *ctx)
 {
     struct http_conn *c = ctx;
-    if (c->state == CONN_HANDSHAKE || c->read_wants_write)
+    if (c->state == CONN_HANDSHAKE || c->stream.read_wants_write)
         on_readable(fd, what, c);
     else
         conn_process(c);
@@ -685,18 +596,16 @@ void http_conn_open(struct server_loop *sl, int fd, const char *peer)
 {
     struct http_server *s = sl->server;
     struct http_conn *c = calloc(1, sizeof *c);
-    if (!c || (s->tls && (!(c->ssl = SSL_new(s->tls)) || SSL_set_fd(c->ssl, fd) != 1))) {
+    if (!c || !stream_open(&c->stream, fd, s->tls)) {
         http_server_count(s, REJECT_ACCEPT);
-        if (c)
-            SSL_free(c->ssl);
+        if (!c)
+            close(fd);
         free(c);
-        close(fd);
         http_server_conn_gone(s);
         return;
     }
     c->sl = sl;
-    c->fd = fd;
-    c->state = c->ssl ? CONN_HANDSHAKE : CONN_DETECT;
+    c->state = c->stream.ssl ? CONN_HANDSHAKE : CONN_DETECT;
     c->active_ms = c->request_ms = clock_mono_ms();
     snprintf(c->peer, sizeof c->peer, "%s", peer);
     event_assign(&c->read_ev, loop_base(sl->loop), fd, EV_READ | EV_PERSIST, on_readable, c);
@@ -713,7 +622,7 @@ void http_conn_open(struct server_loop *sl, int fd, const char *peer)
     on_readable(fd, EV_READ, c); /* the first bytes are often there already */
 }
 
-/* --- timeouts and the end ---------------------------------------------------------------------------------------------------- */
+/* --- timeouts and the end --- */
 
 static void http1_timeouts(struct http_conn *c, int64_t now)
 {
@@ -745,7 +654,7 @@ static void http2_timeouts(struct http_conn *c, int64_t now)
         http2_ping(c->h2);
     } else if (http2_idle(c->h2) && !c->first && now - c->active_ms > cfg->idle_timeout_ms) {
         http2_goaway(c->h2);
-        c->close_after = true;
+        c->close_after = c->unread = true; /* a request may be on its way: it must meet the GOAWAY, not a reset */
     }
 }
 

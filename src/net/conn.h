@@ -4,14 +4,14 @@
 #include "net/exchange.h"
 #include "net/server.h"
 
-enum server_reject { /* besides the refusals of requests */
-    REJECT_CONNECTIONS = HTTP_REFUSALS, /* max_connections */
-    REJECT_ACCEPT,                      /* the system has no descriptor or memory for another connection */
-    REJECT_TLS,                         /* handshake failed */
-    REJECT_PROTOCOL,                    /* HTTP/2 connection error */
-    REJECT_TRUNCATED,                   /* the client left in the middle of a request */
-    REJECT_STALLED,                     /* the client stopped reading its answer, or does not answer pings */
-    REJECTS
+enum server_reject {                                     /* besides the refusals of requests */
+                     REJECT_CONNECTIONS = HTTP_REFUSALS, /* max_connections */
+                     REJECT_ACCEPT,    /* the system has no descriptor or memory for another connection */
+                     REJECT_TLS,       /* handshake failed */
+                     REJECT_PROTOCOL,  /* HTTP/2 connection error */
+                     REJECT_TRUNCATED, /* the client left in the middle of a request */
+                     REJECT_STALLED,   /* the client stopped reading its answer, or does not answer pings */
+                     REJECTS
 };
 
 /* What one loop does for the server. Loop thread only, except where noted. */
@@ -57,7 +57,7 @@ enum { SCRATCH_SIZE = 64 << 10 };
 
 /* conn.c. Takes fd over; on the loop's thread. */
 void http_conn_open(struct server_loop *sl, int fd, const char *peer);
-void http_conn_drain(struct server_loop *sl);   /* closes idle connections, the others when they are done */
+void http_conn_drain(struct server_loop *sl); /* closes idle connections, the others when they are done */
 void http_conn_close_all(struct server_loop *sl);
 void http_conn_sweep(struct server_loop *sl, int64_t now_ms);
 /* server.c */

@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include <event2/event.h>
 
-struct http_exchange *http_exchange_new(struct http_message *m, struct loop *l, struct http_conn *c, int32_t stream)
+struct http_exchange *http_exchange_new(struct http_message *m, struct loop *l, struct http_conn *c,
+                                        int32_t stream)
 {
     struct http_exchange *x = ARENA_NEW(&m->arena, struct http_exchange);
     if (!x) {
@@ -44,7 +45,7 @@ bool http_exchange_charge(struct http_exchange *x, uint64_t n)
     return http_message_charge(x->msg, n);
 }
 
-/* --- deadlines ----------------------------------------------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static void deadline_passed(evutil_socket_t fd, short what, void *ctx)
 {
@@ -62,8 +63,8 @@ void http_exchange_deadline(struct http_exchange *x, int64_t mono_ns, void (*fn)
     evtimer_add(&x->deadline, &tv);
 }
 
-void http_exchange_give_up(struct http_exchange *x, int status, const struct http_header *headers, size_t n_headers,
-                           const struct http_header *trailers, size_t n_trailers)
+void http_exchange_give_up(struct http_exchange *x, int status, const struct http_header *headers,
+                           size_t n_headers, const struct http_header *trailers, size_t n_trailers)
 {
     /* another thread may be at x->answer and the arena: they are left alone */
     struct http_answer a = {.status = status,
@@ -76,7 +77,7 @@ void http_exchange_give_up(struct http_exchange *x, int status, const struct htt
         http_conn_give_up(x, &a);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static void send_task(struct loop_task *t)
 {
@@ -107,8 +108,8 @@ static sv copy_clean(struct arena *a, sv s, bool name)
     return name ? sv_make(to, s.n) : sv_trim(sv_make(to, s.n));
 }
 
-static bool copy_headers(struct http_exchange *x, const struct http_header *from, size_t n, struct http_header **ret,
-                         size_t *ret_n)
+static bool copy_headers(struct http_exchange *x, const struct http_header *from, size_t n,
+                         struct http_header **ret, size_t *ret_n)
 {
     struct arena *a = &x->msg->arena;
     struct http_header *to = arena_array(a, n, sizeof *to);
@@ -124,8 +125,8 @@ static bool copy_headers(struct http_exchange *x, const struct http_header *from
     return true;
 }
 
-static void answer_with(struct http_exchange *x, int status, const struct http_header *headers, size_t n_headers,
-                        const struct http_header *trailers, size_t n_trailers)
+static void answer_with(struct http_exchange *x, int status, const struct http_header *headers,
+                        size_t n_headers, const struct http_header *trailers, size_t n_trailers)
 {
     struct http_answer *a = &x->answer;
     a->status = status;
@@ -157,7 +158,8 @@ void http_reply(struct http_exchange *x, int status, const struct http_header *h
     answer_with(x, status, headers, n_headers, NULL, 0);
 }
 
-void http_reply_static(struct http_exchange *x, int status, const struct http_header *headers, size_t n_headers, sv body)
+void http_reply_static(struct http_exchange *x, int status, const struct http_header *headers,
+                       size_t n_headers, sv body)
 {
     x->answer.text = body;
     answer_with(x, status, headers, n_headers, NULL, 0);
@@ -174,8 +176,9 @@ void http_reply_text(struct http_exchange *x, int status, sv text)
     answer_with(x, status, headers, ARRAY_LEN(headers), NULL, 0);
 }
 
-void http_reply_trailers(struct http_exchange *x, int status, const struct http_header *headers, size_t n_headers,
-                         struct buf *body, const struct http_header *trailers, size_t n_trailers)
+void http_reply_trailers(struct http_exchange *x, int status, const struct http_header *headers,
+                         size_t n_headers, struct buf *body, const struct http_header *trailers,
+                         size_t n_trailers)
 {
     take_body(&x->answer, body);
     answer_with(x, status, headers, n_headers, trailers, n_trailers);

@@ -1,8 +1,8 @@
 /* grpc.c - the server's side of grpc.h: one unary call over one HTTP exchange.
- * (1) Errors of a call are trailers-only answers with HTTP 200; only requests that are not gRPC get another HTTP status.
- *     Codes and texts are those of grpc-go, which clients' dashboards know.
- * (2) The deadline answers while the method still runs. The call and its message stay alive until the method replies;
- *     that late reply is dropped. */
+ * (1) Errors of a call are trailers-only answers with HTTP 200; only requests that are not gRPC get another
+ * HTTP status. Codes and texts are those of grpc-go, which clients' dashboards know. (2) The deadline answers
+ * while the method still runs. The call and its message stay alive until the method replies; that late reply
+ * is dropped. */
 #include "net/grpc.h"
 #include "base/clock.h"
 #include "net/exchange.h"
@@ -40,9 +40,10 @@ int64_t grpc_deadline_mono_ns(const struct grpc_call *c)
     return c->deadline_mono_ns;
 }
 
-/* --- replies --------------------------------------------------------------------------------------------------------------- */
+/* --- replies --- */
 
-static void reply_error(struct http_exchange *x, int http_status, int status, sv message, int64_t retry_after_ms)
+static void reply_error(struct http_exchange *x, int http_status, int status, sv message,
+                        int64_t retry_after_ms)
 {
     SCOPED(buf_done) struct buf code = {0}, text = {0}, details = {0}, retry = {0};
     struct http_header trailers[4];
@@ -92,7 +93,7 @@ static void deadline_exceeded(struct http_exchange *x)
     http_exchange_give_up(x, 200, grpc_headers, ARRAY_LEN(grpc_headers), trailers, ARRAY_LEN(trailers));
 }
 
-/* --- requests -------------------------------------------------------------------------------------------------------------- */
+/* --- requests --- */
 
 static bool fail(struct http_exchange *x, int status, const char *text)
 {
@@ -200,7 +201,8 @@ static bool read_deadline(struct grpc_call *c)
     return true;
 }
 
-void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods, void *ctx, struct http_exchange *x)
+void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods, void *ctx,
+                struct http_exchange *x)
 {
     if (!check_request(x))
         return;

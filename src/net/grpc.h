@@ -1,5 +1,6 @@
-/* grpc.h - gRPC unary calls over net/server.h (otel.md §2.5): framing, gzip, deadlines, and the right status and trailers on
- * every error. The codec part (grpc_frame, grpc_unframe, percent-encoding) knows no socket and is shared with clients. */
+/* grpc.h - gRPC unary calls over net/server.h (otel.md §2.5): framing, gzip, deadlines, and the right status
+ * and trailers on every error. The codec part (grpc_frame, grpc_unframe, percent-encoding) knows no socket
+ * and is shared with clients. */
 #pragma once
 #include "base/compress.h"
 #include "net/http.h"
@@ -8,13 +9,13 @@
 void grpc_frame(struct buf *out, bool compressed, sv message);
 /* Exactly one message in `body`. ERR_LIMIT past max (measured on the prefix, before reading on). */
 MUST_USE bool grpc_unframe(sv body, uint64_t max, bool *ret_compressed, sv *ret, struct err *e);
-void grpc_put_message(struct buf *out, sv text); /* grpc-message percent-encoding */
-void grpc_get_message(sv value, struct buf *out); /* bad escapes stay as they are */
+void grpc_put_message(struct buf *out, sv text);             /* grpc-message percent-encoding */
+void grpc_get_message(sv value, struct buf *out);            /* bad escapes stay as they are */
 MUST_USE bool grpc_parse_timeout(sv value, int64_t *ret_ns); /* "5S", "200m": <at most 8 digits><HMSmun> */
 /* grpc-encoding names: identity, gzip, snappy (framed, as Go's), zstd. False: unknown. */
 MUST_USE bool grpc_codec(sv name, enum codec *ret);
-/* The value of grpc-status-details-bin: base64 of google.rpc.Status with a RetryInfo when retry_after_ms >= 0; and that of
- * google.rpc.retryinfo-bin. */
+/* The value of grpc-status-details-bin: base64 of google.rpc.Status with a RetryInfo when retry_after_ms >=
+ * 0; and that of google.rpc.retryinfo-bin. */
 void grpc_put_status_details(struct buf *out, int status, sv message, int64_t retry_after_ms);
 void grpc_put_retry_info(struct buf *out, int64_t retry_after_ms);
 /* Finds a RetryInfo in a grpc-status-details-bin value, padded or not. */
@@ -42,19 +43,25 @@ enum grpc_status {
 
 struct grpc_call; /* belongs to the method until grpc_reply() */
 struct grpc_method {
-    const char *path; /* "/package.Service/Method" */
+    const char *path;                           /* "/package.Service/Method" */
     void (*fn)(void *ctx, struct grpc_call *c); /* on the connection's loop */
 };
 struct grpc_config {
-    uint64_t max_recv_bytes; /* after decompression; 0: 4 MiB. RESOURCE_EXHAUSTED "grpc: received message larger than max …" */
+    uint64_t max_recv_bytes; /* after decompression; 0: 4 MiB. RESOURCE_EXHAUSTED "grpc: received message
+                                larger than max …" */
 };
-/* The http handler's body: serves `methods` (ends with {0}); others get UNIMPLEMENTED. Non-gRPC content types: HTTP 415. */
-void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods, void *ctx, struct http_exchange *x);
+/* The http handler's body: serves `methods` (ends with {0}); others get UNIMPLEMENTED. Non-gRPC content
+ * types: HTTP 415. */
+void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods, void *ctx,
+                struct http_exchange *x);
 
 sv grpc_message(const struct grpc_call *c); /* decompressed request message */
 const struct http_request *grpc_request(const struct grpc_call *c);
-const _Atomic bool *grpc_cancelled(const struct grpc_call *c); /* as http_cancelled(); also when the deadline passes */
-int64_t grpc_deadline_mono_ns(const struct grpc_call *c); /* 0: none; when it passes the caller gets DEADLINE_EXCEEDED */
-/* Answers. status 0: `body` is the response message. Otherwise `message` explains; retry_after_ms >= 0 adds RetryInfo in
- * grpc-status-details-bin and google.rpc.retryinfo-bin (Python's SDK reads only the latter). Any thread; ends the call. */
+const _Atomic bool *
+grpc_cancelled(const struct grpc_call *c); /* as http_cancelled(); also when the deadline passes */
+int64_t grpc_deadline_mono_ns(
+    const struct grpc_call *c); /* 0: none; when it passes the caller gets DEADLINE_EXCEEDED */
+/* Answers. status 0: `body` is the response message. Otherwise `message` explains; retry_after_ms >= 0 adds
+ * RetryInfo in grpc-status-details-bin and google.rpc.retryinfo-bin (Python's SDK reads only the latter). Any
+ * thread; ends the call. */
 void grpc_reply(struct grpc_call *c, int status, sv message, struct buf *body, int64_t retry_after_ms);

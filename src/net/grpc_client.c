@@ -22,31 +22,43 @@ static void state_free(struct grpc_client_state *s)
 static int status_of_http(int status)
 {
     switch (status) {
-    case 400: return GRPC_INTERNAL;
-    case 401: return GRPC_UNAUTHENTICATED;
-    case 403: return GRPC_PERMISSION_DENIED;
-    case 404: return GRPC_UNIMPLEMENTED;
+    case 400:
+        return GRPC_INTERNAL;
+    case 401:
+        return GRPC_UNAUTHENTICATED;
+    case 403:
+        return GRPC_PERMISSION_DENIED;
+    case 404:
+        return GRPC_UNIMPLEMENTED;
     case 429:
     case 502:
     case 503:
-    case 504: return GRPC_UNAVAILABLE;
-    default: return GRPC_UNKNOWN;
+    case 504:
+        return GRPC_UNAVAILABLE;
+    default:
+        return GRPC_UNKNOWN;
     }
 }
 
 static int status_of_err(enum err_code code)
 {
     switch (code) {
-    case ERR_TIMEOUT: return GRPC_DEADLINE_EXCEEDED;
+    case ERR_TIMEOUT:
+        return GRPC_DEADLINE_EXCEEDED;
     case ERR_LIMIT:
-    case ERR_NOMEM: return GRPC_RESOURCE_EXHAUSTED;
-    case ERR_CANCELLED: return GRPC_CANCELLED;
-    case ERR_INVALID: return GRPC_INTERNAL;
-    default: return GRPC_UNAVAILABLE;
+    case ERR_NOMEM:
+        return GRPC_RESOURCE_EXHAUSTED;
+    case ERR_CANCELLED:
+        return GRPC_CANCELLED;
+    case ERR_INVALID:
+        return GRPC_INTERNAL;
+    default:
+        return GRPC_UNAVAILABLE;
     }
 }
 
-static bool read_body(const struct client_response *hr, uint64_t max, struct buf *plain, sv *ret, struct err *e)
+static bool read_body(const struct client_response *hr, uint64_t max, struct buf *plain, sv *ret,
+                      struct err *e)
 {
     bool compressed;
     enum codec codec;
@@ -56,7 +68,8 @@ static bool read_body(const struct client_response *hr, uint64_t max, struct buf
         return true;
     sv name = client_header(hr, SV("grpc-encoding"));
     if (!grpc_codec(name, &codec) || codec == CODEC_NONE)
-        return err_set(e, ERR_PARSE, "compressed response with grpc-encoding \"" SV_FMT "\"", SV_ARG(sv_sub(name, 0, 40)));
+        return err_set(e, ERR_PARSE, "compressed response with grpc-encoding \"" SV_FMT "\"",
+                       SV_ARG(sv_sub(name, 0, 40)));
     plain->max = max;
     if (!decompress(codec, *ret, plain, e))
         return false;
@@ -80,7 +93,8 @@ static void read_status(const struct client_response *hr, struct grpc_client_res
         buf_fmt(text, "the answer has no grpc-status");
     }
     r->message = buf_view(text);
-    if (r->status != GRPC_OK && !grpc_get_retry_info(client_header(hr, SV("grpc-status-details-bin")), &r->retry_after_ms))
+    if (r->status != GRPC_OK &&
+        !grpc_get_retry_info(client_header(hr, SV("grpc-status-details-bin")), &r->retry_after_ms))
         r->retry_after_ms = -1;
 }
 
@@ -117,7 +131,8 @@ static bool build_frame(struct grpc_client_state *s, const struct grpc_client_re
     return !s->frame.failed;
 }
 
-void grpc_client_call(struct http_client *c, const struct grpc_client_request *req, grpc_client_done_fn *done, void *ctx)
+void grpc_client_call(struct http_client *c, const struct grpc_client_request *req, grpc_client_done_fn *done,
+                      void *ctx)
 {
     struct grpc_client_state *s = calloc(1, sizeof *s);
     struct http_header *headers = calloc(req->n_headers + 5, sizeof *headers);

@@ -1,4 +1,5 @@
-/* grpc_codec.c - the part of grpc.h that is bytes to bytes: message frames, header values, the details of a status. */
+/* grpc_codec.c - the part of grpc.h that is bytes to bytes: message frames, header values, the details of a
+ * status. */
 #include "base/clock.h"
 #include "base/endian.h"
 #include "base/varint.h"
@@ -23,7 +24,8 @@ bool grpc_unframe(sv body, uint64_t max, bool *ret_compressed, sv *ret, struct e
         return err_at(e, ERR_PARSE, body.n, "grpc: the message prefix is cut short");
     uint32_t n = get_be32(body.p + 1);
     if (n > max)
-        return err_set(e, ERR_LIMIT, "grpc: received message larger than max (%u vs. %llu)", n, (unsigned long long)max);
+        return err_set(e, ERR_LIMIT, "grpc: received message larger than max (%u vs. %llu)", n,
+                       (unsigned long long)max);
     if ((unsigned char)body.p[0] > 1)
         return err_set(e, ERR_PARSE, "grpc: unexpected payload format %u", (unsigned char)body.p[0]);
     if (body.n - PREFIX < n)
@@ -53,7 +55,7 @@ bool grpc_codec(sv name, enum codec *ret)
     return false;
 }
 
-/* --- header values --------------------------------------------------------------------------------------------------------- */
+/* --- header values --- */
 
 static const char hex[] = "0123456789ABCDEF";
 
@@ -95,20 +97,33 @@ bool grpc_parse_timeout(sv value, int64_t *ret_ns)
         return false;
     int64_t unit;
     switch (value.p[value.n - 1]) {
-    case 'H': unit = 3600 * NS_PER_S; break;
-    case 'M': unit = 60 * NS_PER_S; break;
-    case 'S': unit = NS_PER_S; break;
-    case 'm': unit = NS_PER_MS; break;
-    case 'u': unit = 1000; break;
-    case 'n': unit = 1; break;
-    default: return false;
+    case 'H':
+        unit = 3600 * NS_PER_S;
+        break;
+    case 'M':
+        unit = 60 * NS_PER_S;
+        break;
+    case 'S':
+        unit = NS_PER_S;
+        break;
+    case 'm':
+        unit = NS_PER_MS;
+        break;
+    case 'u':
+        unit = 1000;
+        break;
+    case 'n':
+        unit = 1;
+        break;
+    default:
+        return false;
     }
     if (__builtin_mul_overflow((int64_t)n, unit, ret_ns))
         *ret_ns = INT64_MAX; /* 99999999H is 11,000 years */
     return true;
 }
 
-/* --- base64 and the three protobuf messages of google/rpc ------------------------------------------------------------------ */
+/* --- base64 and the three protobuf messages of google/rpc --- */
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -167,7 +182,8 @@ static void put_number(struct buf *out, unsigned field, uint64_t v)
 
 #define RETRY_INFO_URL "type.googleapis.com/google.rpc.RetryInfo"
 
-/* RetryInfo { Duration retry_delay = 1 { int64 seconds = 1; int32 nanos = 2 } }; a zero delay is present, too. */
+/* RetryInfo { Duration retry_delay = 1 { int64 seconds = 1; int32 nanos = 2 } }; a zero delay is present,
+ * too. */
 static void put_retry_info(struct buf *out, int64_t ms)
 {
     SCOPED(buf_done) struct buf delay = {0};
@@ -183,7 +199,8 @@ void grpc_put_retry_info(struct buf *out, int64_t retry_after_ms)
     base64_put(out, buf_view(&info));
 }
 
-/* Status { int32 code = 1; string message = 2; repeated Any details = 3 { string type_url = 1; bytes value = 2 } } */
+/* Status { int32 code = 1; string message = 2; repeated Any details = 3 { string type_url = 1; bytes value =
+ * 2 } } */
 void grpc_put_status_details(struct buf *out, int status, sv message, int64_t retry_after_ms)
 {
     SCOPED(buf_done) struct buf st = {0}, any = {0}, info = {0};
@@ -199,7 +216,8 @@ void grpc_put_status_details(struct buf *out, int status, sv message, int64_t re
     base64_put(out, buf_view(&st));
 }
 
-/* The next field: number in *ret_field, a varint's value or a length-delimited one's bytes. False: the end, or damage. */
+/* The next field: number in *ret_field, a varint's value or a length-delimited one's bytes. False: the end,
+ * or damage. */
 static bool next_field(sv *rest, unsigned *ret_field, uint64_t *ret_n, sv *ret)
 {
     const uint8_t *at = (const uint8_t *)rest->p, *end = at + rest->n;

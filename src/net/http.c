@@ -91,7 +91,8 @@ bool http_parse_params(sv text, size_t max_params, struct arena *a, struct http_
         if (!http_unescape(name, true, a, &at->name) || !http_unescape(value, true, a, &at->value)) {
             if (a->failed)
                 return arena_err(a, e, "parameters");
-            return err_set(e, ERR_PARSE, "invalid URL escape in parameter '" SV_FMT "'", SV_ARG(sv_sub(name, 0, 80)));
+            return err_set(e, ERR_PARSE, "invalid URL escape in parameter '" SV_FMT "'",
+                           SV_ARG(sv_sub(name, 0, 80)));
         }
         if (!at->value.p)
             at->value = SV("");
@@ -111,82 +112,93 @@ sv http_param(const struct http_params *p, sv name, size_t nth)
 const char *http_status_text(int status)
 {
     switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 206: return "Partial Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 416: return "Range Not Satisfiable";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 426: return "Upgrade Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 499: return "Client Closed Request";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    case 507: return "Insufficient Storage";
-    default: return "Unknown";
+    case 100:
+        return "Continue";
+    case 101:
+        return "Switching Protocols";
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 202:
+        return "Accepted";
+    case 204:
+        return "No Content";
+    case 206:
+        return "Partial Content";
+    case 301:
+        return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 303:
+        return "See Other";
+    case 304:
+        return "Not Modified";
+    case 307:
+        return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 406:
+        return "Not Acceptable";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
+    case 410:
+        return "Gone";
+    case 411:
+        return "Length Required";
+    case 412:
+        return "Precondition Failed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
+    case 416:
+        return "Range Not Satisfiable";
+    case 417:
+        return "Expectation Failed";
+    case 421:
+        return "Misdirected Request";
+    case 422:
+        return "Unprocessable Content";
+    case 426:
+        return "Upgrade Required";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 499:
+        return "Client Closed Request";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    case 507:
+        return "Insufficient Storage";
+    default:
+        return "Unknown";
     }
-}
-
-static const struct {
-    int status;
-    const char *label, *text;
-} refusals[HTTP_REFUSALS] = {
-    [HTTP_FINE] = {200, "none", ""},
-    [HTTP_BAD_REQUEST] = {400, "bad_request", "malformed request"},
-    [HTTP_BODY_TOO_LARGE] = {413, "body_too_large", "request body too large (limit: max_body_bytes)"},
-    [HTTP_HEADER_TOO_LARGE] = {431, "header_too_large",
-                               "request header too large (limits: max_header_bytes, max_headers)"},
-    [HTTP_BUDGET_EXHAUSTED] = {503, "inflight_bytes", "too many request bytes in flight (limit: max_inflight_bytes)"},
-    [HTTP_BAD_EXPECTATION] = {417, "expectation", "the only Expect spoken here is 100-continue"},
-    [HTTP_BAD_CODING] = {501, "transfer_coding", "the only Transfer-Encoding spoken here is chunked"},
-    [HTTP_BAD_VERSION] = {505, "version", "this HTTP version is not spoken here"},
-    [HTTP_TOO_SLOW] = {408, "read_timeout", "the request took too long to arrive (limit: read_timeout)"},
-    [HTTP_OUT_OF_MEMORY] = {503, "out_of_memory", "out of memory"},
-};
-
-int http_refusal_status(enum http_refusal why)
-{
-    return refusals[why].status;
-}
-
-const char *http_refusal_text(enum http_refusal why)
-{
-    return refusals[why].text;
-}
-
-const char *http_refusal_label(enum http_refusal why)
-{
-    return refusals[why].label;
 }
 
 struct http_message *http_message_new(const struct http_limits *lim)
@@ -226,7 +238,8 @@ bool http_message_charge(struct http_message *m, uint64_t n)
     return true;
 }
 
-enum http_refusal http_message_add_header(struct http_message *m, const struct http_limits *lim, sv name, sv value)
+enum http_refusal http_message_add_header(struct http_message *m, const struct http_limits *lim, sv name,
+                                          sv value)
 {
     m->header_bytes += name.n + value.n + HEADER_OVERHEAD;
     if (m->header_bytes > lim->max_header_bytes || m->req.n_headers >= lim->max_headers)
@@ -245,8 +258,8 @@ enum http_refusal http_message_add_header(struct http_message *m, const struct h
     return HTTP_FINE;
 }
 
-/* The buffer grows to what was announced while that is modest, then by doubling: a peer that announces 20 MiB and sends
- * three bytes costs 1 MiB of address space. */
+/* The buffer grows to what was announced while that is modest, then by doubling: a peer that announces 20 MiB
+ * and sends three bytes costs 1 MiB of address space. */
 enum http_refusal http_message_add_body(struct http_message *m, const struct http_limits *lim, sv bytes,
                                         uint64_t expected)
 {

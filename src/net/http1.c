@@ -1,11 +1,11 @@
-/* http1.c - see http1.h. A parser of our own, because framing is where requests are smuggled and the libraries at hand are
- * lenient by design. RFC 9112, read strictly:
- * (1) A head is collected whole (capped), then parsed; lines end in CR LF, never in a bare LF or CR.
- * (2) No folded lines, no blank before a colon, no control characters.
- * (3) Content-Length beside Transfer-Encoding, differing Content-Lengths, a coding other than a single "chunked", more
- *     or less than one Host on 1.1: refused, and the connection ends, since nobody knows where the next request starts.
- * (4) Chunk sizes, extensions and trailers have caps; trailers are checked and dropped.
- * (5) Every byte is looked at a bounded number of times, however small the pieces it comes in. */
+/* http1.c - see http1.h. A parser of our own, because framing is where requests are smuggled and the
+ * libraries at hand are lenient by design. RFC 9112, read strictly: (1) A head is collected whole (capped),
+ * then parsed; lines end in CR LF, never in a bare LF or CR. (2) No folded lines, no blank before a colon, no
+ * control characters. (3) Content-Length beside Transfer-Encoding, differing Content-Lengths, a coding other
+ * than a single "chunked", more or less than one Host on 1.1: refused, and the connection ends, since nobody
+ * knows where the next request starts. (4) Chunk sizes, extensions and trailers have caps; trailers are
+ * checked and dropped. (5) Every byte is looked at a bounded number of times, however small the pieces it
+ * comes in. */
 #include "net/http1.h"
 #include <stdlib.h>
 
@@ -16,9 +16,9 @@ enum state { S_HEAD, S_BODY, S_CHUNK_LINE, S_CHUNK_DATA, S_CHUNK_END, S_TRAILERS
 struct http1 {
     const struct http_limits *lim;
     enum state state;
-    struct buf text; /* the head, chunk line or trailers collected so far */
-    size_t scanned;  /* of text: no end of it in these bytes */
-    unsigned blank; /* bytes of empty lines skipped before the request */
+    struct buf text;   /* the head, chunk line or trailers collected so far */
+    size_t scanned;    /* of text: no end of it in these bytes */
+    unsigned blank;    /* bytes of empty lines skipped before the request */
     size_t extensions; /* bytes of chunk extensions of this request */
     uint64_t left;     /* bytes of the body or chunk to come */
     struct http_message *m;
@@ -75,7 +75,7 @@ static bool bad(struct http1 *h, const char *why)
     return refuse_because(h, HTTP_BAD_REQUEST, why);
 }
 
-/* --- the head ---------------------------------------------------------------------------------------------------------- */
+/* --- the head --- */
 
 /* One line of *rest, without its CR LF. The head is known to end in CR LF. */
 static bool take_line(struct http1 *h, sv *rest, sv *ret)
@@ -127,7 +127,7 @@ static bool parse_request_line(struct http1 *h, sv line)
     m->req.scheme = SV("http");
     m->head = sv_eq(method, SV("HEAD"));
     bool ok = target.p[0] == '/' || sv_eq(target, SV("*")) ? http_message_set_target(m, target)
-                                                          : set_absolute_target(m, target);
+                                                           : set_absolute_target(m, target);
     return ok || bad(h, "malformed request target");
 }
 
@@ -229,7 +229,8 @@ static bool parse_head(struct http1 *h, bool *ret_expect)
     struct http_message *m = h->m = http_message_new(h->lim);
     if (!m)
         return refuse(h, HTTP_OUT_OF_MEMORY);
-    sv text = arena_sv(&m->arena, buf_view(&h->text)), line; /* what the views of the request line point into */
+    sv text = arena_sv(&m->arena, buf_view(&h->text)),
+       line; /* what the views of the request line point into */
     if (!text.p)
         return refuse(h, HTTP_OUT_OF_MEMORY);
     return take_line(h, &text, &line) && parse_request_line(h, line) && parse_header_lines(h, text) &&
@@ -266,7 +267,7 @@ static bool collect_head(struct http1 *h, sv *in)
     return true;
 }
 
-/* --- bodies ------------------------------------------------------------------------------------------------------------ */
+/* --- bodies --- */
 
 /* Up to h->left bytes; true: all are there. */
 static bool take_body(struct http1 *h, sv *in)
@@ -342,7 +343,7 @@ static bool take_trailer(struct http1 *h)
     return false;
 }
 
-/* --- the machine ------------------------------------------------------------------------------------------------------- */
+/* --- the machine --- */
 
 static enum http1_event whole(struct http1 *h, struct http_message **ret)
 {
@@ -362,7 +363,9 @@ static bool step(struct http1 *h, sv *in, bool *ret_expect, bool *ret_whole)
         h->text.n = 0;
         *ret_whole = h->state == S_BODY && h->left == 0;
         return true;
-    case S_BODY: *ret_whole = take_body(h, in); return *ret_whole;
+    case S_BODY:
+        *ret_whole = take_body(h, in);
+        return *ret_whole;
     case S_CHUNK_LINE:
         if (!collect_line(h, in, CHUNK_LINE_MAX) || !parse_chunk_line(h))
             return false;
@@ -384,7 +387,8 @@ static bool step(struct http1 *h, sv *in, bool *ret_expect, bool *ret_whole)
         *ret_whole = take_trailer(h);
         h->text.n = 0;
         return h->state != S_REFUSED;
-    case S_REFUSED: return false;
+    case S_REFUSED:
+        return false;
     }
     return false;
 }
@@ -404,7 +408,7 @@ enum http1_event http1_feed(struct http1 *h, sv *in, struct http_message **ret_r
     }
 }
 
-/* --- answers ----------------------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 void http1_put_head(struct buf *out, const struct http1_head *head)
 {

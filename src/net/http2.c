@@ -1,11 +1,11 @@
-/* http2.c - see http2.h. nghttp2 does frames, HPACK, flow control and the checks of RFC 9113 §8; here is what is ours:
- * (1) A stream's request gathers in an http_message under the caps of http_limits, and is handed over whole.
- * (2) The windows let a 20 MiB body flow without stalling (1 MiB per stream, 16 MiB per connection); nghttp2 reopens them
- *     as data arrives, because the body cap and the server's budget, not the window, bound memory.
- * (3) A peer that makes us work without asking for anything is told to calm down: pings and settings take tokens from a
- *     bucket; resets and queued acknowledgements are limited by nghttp2; refused streams still count while their
- *     handlers run.
- * (4) An answer given before the request is whole is followed by RST_STREAM(NO_ERROR), as RFC 9113 §8.1 asks. */
+/* http2.c - see http2.h. nghttp2 does frames, HPACK, flow control and the checks of RFC 9113 §8; here is what
+ * is ours: (1) A stream's request gathers in an http_message under the caps of http_limits, and is handed
+ * over whole. (2) The windows let a 20 MiB body flow without stalling (1 MiB per stream, 16 MiB per
+ * connection); nghttp2 reopens them as data arrives, because the body cap and the server's budget, not the
+ * window, bound memory. (3) A peer that makes us work without asking for anything is told to calm down: pings
+ * and settings take tokens from a bucket; resets and queued acknowledgements are limited by nghttp2; refused
+ * streams still count while their handlers run. (4) An answer given before the request is whole is followed
+ * by RST_STREAM(NO_ERROR), as RFC 9113 §8.1 asks. */
 #include "net/http2.h"
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 enum {
     STREAM_WINDOW = 1 << 20,
     CONNECTION_WINDOW = 16 << 20,
-    CALM_BURST = 500, /* pings and settings at once; nghttp2 itself gives up at 1000 queued acknowledgements */
+    CALM_BURST =
+        500, /* pings and settings at once; nghttp2 itself gives up at 1000 queued acknowledgements */
     CALM_PER_S = 10,
     RESET_BURST = 1000,
     RESET_PER_S = 33,
@@ -23,7 +24,7 @@ enum {
 struct http2_stream {
     int32_t id;
     int64_t started_ms;
-    struct http_message *m;       /* while it gathers, then again while the answer goes out */
+    struct http_message *m; /* while it gathers, then again while the answer goes out */
     struct http2_stream *prev, *next;
     bool gathering; /* the request is not whole, nor refused */
     bool handed, answered;
@@ -44,7 +45,7 @@ struct http2 {
     const char *error;
 };
 
-/* --- streams ----------------------------------------------------------------------------------------------------------- */
+/* --- streams --- */
 
 static struct http2_stream *stream_of(struct http2 *h, int32_t id)
 {
@@ -94,7 +95,7 @@ static void hand_over(struct http2 *h, struct http2_stream *s)
     h->cfg.on.request(h->cfg.ctx, s->id, TAKE(s->m));
 }
 
-/* --- what nghttp2 tells us --------------------------------------------------------------------------------------------- */
+/* --- what nghttp2 tells us --- */
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *ctx)
 {
@@ -214,7 +215,8 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *ctx)
 {
     struct http2 *h = ctx;
-    if ((f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA) && f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+    if ((f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA) &&
+        f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
         nghttp2_session_get_stream_remote_close(ng, f->hd.stream_id) == 0)
         return nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
@@ -241,7 +243,7 @@ static int on_error(nghttp2_session *ng, int code, const char *msg, size_t n, vo
     return 0;
 }
 
-/* --- the session ------------------------------------------------------------------------------------------------------- */
+/* --- the session --- */
 
 static nghttp2_session_callbacks *callbacks_new(void)
 {
@@ -263,7 +265,8 @@ static bool session_open(struct http2 *h)
     nghttp2_session_callbacks *cb = callbacks_new();
     nghttp2_option *opt = NULL;
     if (cb && nghttp2_option_new(&opt) == 0) {
-        nghttp2_option_set_no_closed_streams(opt, 1); /* priorities are not used: remember nothing of the dead */
+        nghttp2_option_set_no_closed_streams(opt,
+                                             1); /* priorities are not used: remember nothing of the dead */
         nghttp2_option_set_stream_reset_rate_limit(opt, RESET_BURST, RESET_PER_S);
         if (nghttp2_session_server_new2(&h->ng, cb, h, opt))
             h->ng = NULL;
@@ -275,7 +278,8 @@ static bool session_open(struct http2 *h)
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->cfg.max_concurrent_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)MIN(h->cfg.lim->max_header_bytes, (uint64_t)UINT32_MAX)},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+         (uint32_t)MIN(h->cfg.lim->max_header_bytes, (uint64_t)UINT32_MAX)},
     };
     return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) == 0 &&
            nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0;
@@ -335,7 +339,7 @@ bool http2_pull(struct http2 *h, struct buf *out, size_t want)
     return !h->over && (nghttp2_session_want_read(h->ng) || nghttp2_session_want_write(h->ng));
 }
 
-/* --- answers ----------------------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static nghttp2_nv nv_of(sv name, sv value)
 {
@@ -375,7 +379,8 @@ static int submit(struct http2 *h, struct http2_stream *s, sv date, bool head)
 {
     struct http_answer *a = &s->answer;
     nghttp2_nv nv[HEADERS_SENT_MAX];
-    char status[4] = {(char)('0' + a->status / 100), (char)('0' + a->status / 10 % 10), (char)('0' + a->status % 10)};
+    char status[4] = {(char)('0' + a->status / 100), (char)('0' + a->status / 10 % 10),
+                      (char)('0' + a->status % 10)};
     char length[24];
     size_t n = 0;
     nv[n++] = nv_of(SV(":status"), sv_make(status, 3));
@@ -391,7 +396,12 @@ static int submit(struct http2 *h, struct http2_stream *s, sv date, bool head)
     if (!body) /* trailers-only (gRPC): one HEADERS frame says it all */
         n = put_headers(nv, n, a->trailers, a->n_trailers);
     nghttp2_data_provider data = {.source.ptr = s, .read_callback = read_answer};
-    return nghttp2_submit_response(h->ng, s->id, nv, n, body ? &data : NULL);
+    int rc = nghttp2_submit_response(h->ng, s->id, nv, n, body ? &data : NULL);
+    a->headers = NULL; /* copied; trailers behind a body are read when it has been sent */
+    a->n_headers = 0;
+    if (!body)
+        a->n_trailers = 0;
+    return rc;
 }
 
 bool http2_answer(struct http2 *h, int32_t stream, struct http_answer *a, sv date, struct http_message *m)

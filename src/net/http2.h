@@ -1,5 +1,5 @@
-/* http2.h - HTTP/2, the server's side, over nghttp2's session: bytes in, whole requests out through callbacks; answers in,
- * bytes out. Time comes in as a number. */
+/* http2.h - HTTP/2, the server's side, over nghttp2's session: bytes in, whole requests out through
+ * callbacks; answers in, bytes out. Time comes in as a number. */
 #pragma once
 #include "net/message.h"
 
@@ -20,23 +20,25 @@ struct http2_config {
     void *ctx;
 };
 struct http2 *http2_new(const struct http2_config *cfg); /* NULL: out of memory */
-void http2_free(struct http2 *h); /* calls nothing */
+void http2_free(struct http2 *h);                        /* calls nothing */
 
-/* False: the connection is over (send what http2_pull() still gives, then close). The client's preface is part of `in`. */
+/* False: the connection is over (send what http2_pull() still gives, then close). The client's preface is
+ * part of `in`. */
 MUST_USE bool http2_feed(struct http2 *h, sv in, int64_t now_ms);
 /* Appends frames to `out` until it holds `want` bytes or nothing is left to say. False: as for http2_feed. */
 MUST_USE bool http2_pull(struct http2 *h, struct buf *out, size_t want);
-/* Answers. Takes a->body over, and m, where the answer's headers and trailers live (NULL: they are literals). A stream that
- * is gone is fine. False: out of memory, the stream was reset. */
+/* Answers. Takes a->body over, and m, where the answer's headers and trailers live (NULL: they are literals).
+ * A stream that is gone is fine. False: out of memory, the stream was reset. */
 bool http2_answer(struct http2 *h, int32_t stream, struct http_answer *a, sv date, struct http_message *m);
-/* To be called once for each `request` event, when its answer was given or is not coming: requests whose streams were
- * reset still count as concurrent until then, so that resetting is no way around max_concurrent_streams. */
+/* To be called once for each `request` event, when its answer was given or is not coming: requests whose
+ * streams were reset still count as concurrent until then, so that resetting is no way around
+ * max_concurrent_streams. */
 void http2_request_done(struct http2 *h);
 
-/* Refuses requests that are not whole `patience_ms` after they began, resets streams whose answer the peer's flow control
- * has not let move for that long. To be called now and then. */
+/* Refuses requests that are not whole `patience_ms` after they began, resets streams whose answer the peer's
+ * flow control has not let move for that long. To be called now and then. */
 void http2_expire(struct http2 *h, int64_t now_ms, int64_t patience_ms);
 void http2_ping(struct http2 *h);
-void http2_goaway(struct http2 *h); /* no new streams; those under way go on */
-bool http2_idle(const struct http2 *h); /* no stream is open */
+void http2_goaway(struct http2 *h);                  /* no new streams; those under way go on */
+bool http2_idle(const struct http2 *h);              /* no stream is open */
 const char *http2_last_error(const struct http2 *h); /* "" when none */

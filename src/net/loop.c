@@ -1,9 +1,9 @@
 /* loop.c - see loop.h.
- * (1) libevent runs without its own locks: everything that touches the base does so on the loop's thread. The only way in
- *     from outside is the task list, under `mu`, and the eventfd that says it is no longer empty.
- * (2) Loop threads block all signals: the program's main thread gets them, and a write to a closed pipe inside a TLS
- *     library is an error code and not the end of the process.
- * (3) loop_close() runs what was posted before it, and what those tasks post in turn. */
+ * (1) libevent runs without its own locks: everything that touches the base does so on the loop's thread. The
+ * only way in from outside is the task list, under `mu`, and the eventfd that says it is no longer empty. (2)
+ * Loop threads block all signals: the program's main thread gets them, and a write to a closed pipe inside a
+ * TLS library is an error code and not the end of the process. (3) loop_close() runs what was posted before
+ * it, and what those tasks post in turn. */
 #include "net/loop.h"
 #include "base/clock.h"
 #include "base/lock.h"

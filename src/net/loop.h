@@ -1,4 +1,5 @@
-/* loop.h - one event loop per thread (libevent). Nothing blocking runs on it; other threads talk to it by posting. */
+/* loop.h - one event loop per thread (libevent). Nothing blocking runs on it; other threads talk to it by
+ * posting. */
 #pragma once
 #include "base/err.h"
 

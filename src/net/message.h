@@ -19,8 +19,8 @@ struct http_limits {
 /* Why a request is refused. Each has a status, a text and a metric label. */
 enum http_refusal {
     HTTP_FINE,
-    HTTP_BAD_REQUEST,     /* 400: malformed */
-    HTTP_BODY_TOO_LARGE,  /* 413 */
+    HTTP_BAD_REQUEST,      /* 400: malformed */
+    HTTP_BODY_TOO_LARGE,   /* 413 */
     HTTP_HEADER_TOO_LARGE, /* 431 */
     HTTP_BUDGET_EXHAUSTED, /* 503 */
     HTTP_BAD_EXPECTATION,  /* 417 */
@@ -31,7 +31,7 @@ enum http_refusal {
     HTTP_REFUSALS
 };
 int http_refusal_status(enum http_refusal why);
-const char *http_refusal_text(enum http_refusal why); /* names the setting */
+const char *http_refusal_text(enum http_refusal why);  /* names the setting */
 const char *http_refusal_label(enum http_refusal why); /* for weir_http_rejected_total{reason} */
 
 struct http_message {
@@ -39,7 +39,7 @@ struct http_message {
     struct arena arena;
     struct buf body;
     struct http_budget *budget;
-    uint64_t charged;     /* of the budget; http_message_free gives it back */
+    uint64_t charged;      /* of the budget; http_message_free gives it back */
     uint64_t header_bytes; /* names, values and 32 for each, as HTTP/2 counts */
     size_t headers_cap;
     bool keep_alive; /* HTTP/1: the connection may carry another request */
@@ -51,7 +51,8 @@ DEFINE_SCOPED(struct http_message *, http_message_free)
 /* Takes `n` bytes from the budget in the name of m; false: exhausted. */
 bool http_message_charge(struct http_message *m, uint64_t n);
 /* Copies name (lower-cased) and value. */
-enum http_refusal http_message_add_header(struct http_message *m, const struct http_limits *lim, sv name, sv value);
+enum http_refusal http_message_add_header(struct http_message *m, const struct http_limits *lim, sv name,
+                                          sv value);
 enum http_refusal http_message_add_body(struct http_message *m, const struct http_limits *lim, sv bytes,
                                         uint64_t expected);
 /* Splits and decodes req.raw_path (already set) into path and query. False: bad escapes, NUL, '#'. */
@@ -66,7 +67,23 @@ struct http_answer {
     sv text;         /* what is sent: the body, or bytes that outlive us */
 };
 
-bool http_is_token(sv s);            /* RFC 9110 §5.6.2 */
-bool http_is_field_value(sv s);      /* no control characters but tab */
+/* The answer to a refused request. It points into itself: not to be moved. */
+struct http_refused {
+    struct http_answer answer;
+    struct http_header headers[3], trailers[2];
+    char code[4];
+    struct buf message;
+};
+/* `text`: more exact than http_refusal_text(). `m`: what is known of the request, NULL when nothing. */
+void http_refused_init(struct http_refused *r, enum http_refusal why, const char *text,
+                       const struct http_message *m, uint64_t max_body);
+void http_refused_done(struct http_refused *r);
+static inline UNUSED void http_refused_done_scoped(struct http_refused *r)
+{
+    http_refused_done(r);
+}
+
+bool http_is_token(sv s);       /* RFC 9110 §5.6.2 */
+bool http_is_field_value(sv s); /* no control characters but tab */
 /* %XX, and '+' as a blank when `plus`. False on bad escapes. */
 bool http_unescape(sv s, bool plus, struct arena *a, sv *ret);

@@ -13,7 +13,8 @@ static bool has_word(sv words, sv word)
 static bool path_matches(sv pattern, sv path)
 {
     for (;;) {
-        bool more_pattern = sv_find_char(pattern, '/') != SV_NPOS, more_path = sv_find_char(path, '/') != SV_NPOS;
+        bool more_pattern = sv_find_char(pattern, '/') != SV_NPOS,
+             more_path = sv_find_char(path, '/') != SV_NPOS;
         sv want = sv_cut(&pattern, '/'), have = sv_cut(&path, '/');
         if (sv_eq(want, SV("**")) && !more_pattern)
             return true;

@@ -1,8 +1,8 @@
 /* server.c - see server.h: the listener, its settings and counters, opening and closing.
- * (1) One listening socket, accepted on the first loop; connections are dealt round to all loops and stay there.
- * (2) When accept() fails for want of descriptors or memory it rests for ACCEPT_REST_MS: the socket stays readable, and
- *     without a rest the loop would spin on it.
- * (3) The server's memory outlives http_server_close() while handlers still hold exchanges. */
+ * (1) One listening socket, accepted on the first loop; connections are dealt round to all loops and stay
+ * there. (2) When accept() fails for want of descriptors or memory it rests for ACCEPT_REST_MS: the socket
+ * stays readable, and without a rest the loop would spin on it. (3) The server's memory outlives
+ * http_server_close() while handlers still hold exchanges. */
 #include "base/clock.h"
 #include "net/conn.h"
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 enum { ACCEPTS_PER_WAKE = 64, ACCEPT_REST_MS = 100, BACKLOG = 1024, SWEEP_MAX_MS = 1000, SWEEP_MIN_MS = 10 };
 
-/* --- counters -------------------------------------------------------------------------------------------------------------- */
+/* --- counters --- */
 
 void http_server_count(struct http_server *s, int reject)
 {
@@ -42,22 +42,30 @@ void http_server_count_code(struct http_server *s, int status)
 static const char *reject_label(int reject)
 {
     switch (reject) {
-    case REJECT_CONNECTIONS: return "max_connections";
-    case REJECT_ACCEPT: return "accept";
-    case REJECT_TLS: return "tls_handshake";
-    case REJECT_PROTOCOL: return "protocol_error";
-    case REJECT_TRUNCATED: return "truncated";
-    case REJECT_STALLED: return "stalled";
-    default: return http_refusal_label((enum http_refusal)reject);
+    case REJECT_CONNECTIONS:
+        return "max_connections";
+    case REJECT_ACCEPT:
+        return "accept";
+    case REJECT_TLS:
+        return "tls_handshake";
+    case REJECT_PROTOCOL:
+        return "protocol_error";
+    case REJECT_TRUNCATED:
+        return "truncated";
+    case REJECT_STALLED:
+        return "stalled";
+    default:
+        return http_refusal_label((enum http_refusal)reject);
     }
 }
 
 static void counters_open(struct http_server *s)
 {
     for (int i = HTTP_FINE + 1; i < REJECTS; i++)
-        s->rejected[i] = metrics_get(s->metrics, METRIC_COUNTER, "weir_http_rejected_total",
-                                     "Connections and requests refused, by reason",
-                                     (const char *[]){"server", s->cfg.name, "reason", reject_label(i), NULL});
+        s->rejected[i] =
+            metrics_get(s->metrics, METRIC_COUNTER, "weir_http_rejected_total",
+                        "Connections and requests refused, by reason",
+                        (const char *[]){"server", s->cfg.name, "reason", reject_label(i), NULL});
     s->connections = metrics_get(s->metrics, METRIC_GAUGE, "weir_http_connections", "Open connections",
                                  (const char *[]){"server", s->cfg.name, NULL});
 }
@@ -72,13 +80,14 @@ sv http_server_date(struct server_loop *sl)
         struct tm tm = {0};
         gmtime_r(&t, &tm);
         snprintf(sl->date, sizeof sl->date, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
-                 tm.tm_mday, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
+                 tm.tm_mday, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min,
+                 tm.tm_sec);
         sl->date_s = now;
     }
     return sv_of(sl->date);
 }
 
-/* --- accepting --------------------------------------------------------------------------------------------------------------- */
+/* --- accepting --- */
 
 struct handover { /* a new connection on its way to its loop */
     struct loop_task task;
@@ -180,7 +189,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
     sweep_later(sl);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static bool split_address(sv address, sv *host, sv *port)
 {
@@ -202,7 +211,8 @@ static int bind_one(const struct addrinfo *ai)
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0)
         return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* a restart need not wait for old connections */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+               sizeof on); /* a restart need not wait for old connections */
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int why = errno;
@@ -226,12 +236,14 @@ static bool server_listen(struct http_server *s, struct err *e)
 {
     sv host, port;
     if (!split_address(sv_of(s->cfg.address), &host, &port))
-        return err_set(e, ERR_INVALID, "address '%s': expected host:port, 127.0.0.1:4318 or [::1]:4318", s->cfg.address);
+        return err_set(e, ERR_INVALID, "address '%s': expected host:port, 127.0.0.1:4318 or [::1]:4318",
+                       s->cfg.address);
     SCOPED(mem_free) char *h = host.n ? sv_dup(host) : NULL;
     SCOPED(mem_free) char *p = sv_dup(port);
     if (!p || (host.n && !h))
         return err_nomem(e);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                    *list = NULL;
     int rc = getaddrinfo(h, p, &hints, &list);
     if (rc)
         return err_set(e, ERR_INVALID, "address '%s': %s", s->cfg.address, gai_strerror(rc));
@@ -309,7 +321,8 @@ static struct http_server *server_new(const struct http_server_config *cfg)
     lock_init(&s->mu);
     cond_init(&s->changed);
     s->budget.max = s->cfg.max_inflight_bytes;
-    s->limits = (struct http_limits){s->cfg.max_body_bytes, s->cfg.max_header_bytes, s->cfg.max_headers, &s->budget};
+    s->limits =
+        (struct http_limits){s->cfg.max_body_bytes, s->cfg.max_header_bytes, s->cfg.max_headers, &s->budget};
     int64_t shortest = MIN(MIN(s->cfg.idle_timeout_ms, s->cfg.read_timeout_ms), s->cfg.keepalive_ms);
     s->sweep_ms = MAX(MIN(shortest / 4, (int64_t)SWEEP_MAX_MS), (int64_t)SWEEP_MIN_MS);
     return s;
@@ -340,7 +353,8 @@ static void start_accepting(void *ctx)
 }
 
 bool http_server_open(const struct http_server_config *cfg, struct loop *const *loops, size_t n_loops,
-                      struct metrics *metrics, http_handler_fn *handler, void *ctx, struct http_server **ret, struct err *e)
+                      struct metrics *metrics, http_handler_fn *handler, void *ctx, struct http_server **ret,
+                      struct err *e)
 {
     SCOPED(server_free) struct http_server *s = server_new(cfg);
     if (!s || !s->cfg.name || !s->cfg.address || !loops_open(s, loops, n_loops))
@@ -369,7 +383,7 @@ const char *http_server_address(const struct http_server *s)
     return s->address;
 }
 
-/* --- closing ----------------------------------------------------------------------------------------------------------------- */
+/* --- closing --- */
 
 static void stop_accepting(void *ctx)
 {

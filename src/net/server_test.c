@@ -1,4 +1,5 @@
-/* The server over loopback: raw sockets for what no decent client does, libcurl for what decent clients do. */
+/* The server over loopback: raw sockets for what no decent client does, libcurl for what decent clients do.
+ */
 #include "base/test.h"
 #include "base/lock.h"
 #include "net/grpc.h"
@@ -6,10 +7,11 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- a server that does as the path says ------------------------------------------------------------------------------------- */
+/* --- a server that does as the path says --- */
 
 static struct {
     struct loop *loops[2];
@@ -34,8 +36,8 @@ static void describe(void *ctx, struct http_exchange *x)
 {
     const struct http_request *r = http_request_of(x);
     struct buf body = {0};
-    buf_fmt(&body, SV_FMT " " SV_FMT " " SV_FMT " %d " SV_FMT, SV_ARG(r->method), SV_ARG(r->path), SV_ARG(r->query),
-            r->version, SV_ARG(http_header(r, SV("x-test"))));
+    buf_fmt(&body, SV_FMT " " SV_FMT " " SV_FMT " %d " SV_FMT, SV_ARG(r->method), SV_ARG(r->path),
+            SV_ARG(r->query), r->version, SV_ARG(http_header(r, SV("x-test"))));
     http_reply(x, 200, NULL, 0, &body);
 }
 
@@ -62,8 +64,13 @@ static void inject(void *ctx, struct http_exchange *x)
 }
 
 static const struct http_route routes[] = {
-    {"POST GET", "/echo", echo}, {"GET", "/describe/**", describe}, {"GET POST", "/hold", hold}, {"GET", "/big", big},
-    {"GET", "/inject", inject},  {"GET", "/one/*/x", describe},     {0},
+    {"POST GET", "/echo", echo},
+    {"GET", "/describe/**", describe},
+    {"GET POST", "/hold", hold},
+    {"GET", "/big", big},
+    {"GET", "/inject", inject},
+    {"GET", "/one/*/x", describe},
+    {0},
 };
 
 static void handle(void *ctx, struct http_exchange *x)
@@ -98,7 +105,10 @@ static bool start(struct http_server_config cfg)
         fprintf(stderr, "# %s\n", e.msg);
         return false;
     }
-    t.port = atoi(strrchr(http_server_address(t.server), ':') + 1);
+    uint64_t port;
+    if (!sv_to_u64(sv_of(strrchr(http_server_address(t.server), ':') + 1), &port))
+        return false;
+    t.port = (int)port;
     return true;
 }
 
@@ -126,20 +136,24 @@ static int64_t connections(void)
                                     (const char *[]){"server", "t", NULL}));
 }
 
-/* --- raw clients --------------------------------------------------------------------------------------------------------------- */
+/* --- raw clients --- */
+
+static bool dial_with(int fd)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)t.port)};
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct timeval tv = {5, 0};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+    return connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0;
+}
 
 static int dial(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)t.port)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
-        close(fd);
-        return -1;
-    }
-    struct timeval tv = {5, 0};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-    return fd;
+    if (dial_with(fd))
+        return fd;
+    close(fd);
+    return -1;
 }
 
 static void say(int fd, sv text)
@@ -188,8 +202,9 @@ static void check_exchange(sv request, const char *status_line, const char *cont
 TEST(http1_get_and_routes)
 {
     REQUIRE(start((struct http_server_config){0}));
-    check_exchange(SV("GET /describe/a%20b?q=1 HTTP/1.1\r\nHost: x\r\nX-Test:  v \r\nConnection: close\r\n\r\n"),
-                   "HTTP/1.1 200 OK\r\n", "GET /describe/a b q=1 11 v");
+    check_exchange(
+        SV("GET /describe/a%20b?q=1 HTTP/1.1\r\nHost: x\r\nX-Test:  v \r\nConnection: close\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\n", "GET /describe/a b q=1 11 v");
     check_exchange(SV("GET /describe/ HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 OK\r\n", "connection: close");
     check_exchange(SV("GET /nowhere HTTP/1.0\r\n\r\n"), "HTTP/1.1 404 ", "404 page not found");
     check_exchange(SV("PUT /echo HTTP/1.0\r\n\r\n"), "HTTP/1.1 405 ", "allow: POST, GET\r\n");
@@ -214,14 +229,15 @@ TEST(http1_pipelining_keeps_the_order)
     http_reply_text(x, 200, SV("second")); /* from another thread */
     sv all = hear_all(fd, &got);
     close(fd);
-    size_t a = sv_find(all, SV("/describe/1")), b = sv_find(all, SV("second")), c = sv_find(all, SV("\r\n\r\nabc")),
-           d = sv_find(all, SV("bbbbbb")), f = sv_find(all, SV("/describe/last"));
+    size_t a = sv_find(all, SV("/describe/1")), b = sv_find(all, SV("second")),
+           c = sv_find(all, SV("\r\n\r\nabc")), d = sv_find(all, SV("bbbbbb")),
+           f = sv_find(all, SV("/describe/last"));
     CHECK(a < b && b < c && c < d && d < f && f != SV_NPOS);
     CHECK_EQ(count(all, SV("HTTP/1.1 200 OK")), 5);
     stop();
 }
 
-/* --- curl ---------------------------------------------------------------------------------------------------------------------- */
+/* --- curl --- */
 
 static size_t collect(char *p, size_t size, size_t n, void *ctx)
 {
@@ -282,8 +298,8 @@ TEST(refusals_have_status_and_counter)
     check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n"), "HTTP/1.1 413 ",
                    "max_body_bytes");
     CHECK_EQ(rejected("body_too_large"), 1);
-    check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3E9\r\n"), "HTTP/1.1 413 ",
-                   "max_body_bytes");
+    check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3E9\r\n"),
+                   "HTTP/1.1 413 ", "max_body_bytes");
     CHECK_EQ(rejected("body_too_large"), 2);
     SCOPED(buf_done) struct buf text = {0};
     buf_fmt(&text, "GET /echo HTTP/1.1\r\nHost: x\r\nX: %0600d\r\n\r\n", 1);
@@ -300,13 +316,14 @@ TEST(refusals_have_status_and_counter)
     stop();
 }
 
-/* --- hostile and unlucky peers --------------------------------------------------------------------------------------------------- */
+/* --- hostile and unlucky peers --- */
 
 TEST(slow_requests_end)
 {
     REQUIRE(start((struct http_server_config){.read_timeout_ms = 100, .idle_timeout_ms = 100}));
     check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le"), "HTTP/1.1 408 ", "read_timeout");
-    check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na"), "HTTP/1.1 408 ", "connection: close");
+    check_exchange(SV("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na"), "HTTP/1.1 408 ",
+                   "connection: close");
     check_exchange(SV("PRI * HTTP"), "HTTP/1.1 408 ", "");
     CHECK_EQ(rejected("read_timeout"), 3);
     check_exchange(SV(""), "", ""); /* idle: closed without a word */
@@ -385,6 +402,32 @@ TEST(connections_are_capped)
     stop();
 }
 
+TEST(running_out_of_descriptors_is_waited_out)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    int fds[4];
+    struct rlimit before, tight;
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    tight = before;
+    tight.rlim_cur = (rlim_t)fds[3] + 1; /* all lower ones are in use */
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &tight) == 0);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        dial_with(fds[i]);
+        say(fds[i], SV("GET /describe/ HTTP/1.0\r\n\r\n"));
+    }
+    CHECK_SOON(rejected("accept") >= 2, 5000);
+    CHECK(rejected("accept") < 100); /* it rests in between */
+    setrlimit(RLIMIT_NOFILE, &before);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        SCOPED(buf_done) struct buf got = {0};
+        CHECK(sv_starts(hear_all(fds[i], &got), SV("HTTP/1.1 200 ")));
+        close(fds[i]);
+    }
+    stop();
+}
+
 static void *reply_later(void *ctx)
 {
     test_sleep_ms(100);
@@ -437,8 +480,10 @@ TEST(addresses)
 {
     static const struct {
         const char *address, *error;
-    } cases[] = {{"127.0.0.1", "expected host:port"},     {"127.0.0.1:99999", "expected host:port"},
-                 {"::1:80", "expected host:port"},        {"no.such.host.invalid:0", "no.such.host.invalid"},
+    } cases[] = {{"127.0.0.1", "expected host:port"},
+                 {"127.0.0.1:99999", "expected host:port"},
+                 {"::1:80", "expected host:port"},
+                 {"no.such.host.invalid:0", "no.such.host.invalid"},
                  {"192.0.2.1:0", "cannot listen on 192"}};
     struct loop *l;
     struct err e = {0};
@@ -464,15 +509,24 @@ TEST(addresses)
     loop_close(l);
 }
 
-/* --- HTTP/2 by hand ---------------------------------------------------------------------------------------------------------------- */
+/* --- HTTP/2 by hand --- */
 
-enum { F_DATA = 0, F_HEADERS = 1, F_RST = 3, F_SETTINGS = 4, F_PING = 6, F_GOAWAY = 7, END_STREAM = 1, END_HEADERS = 4 };
+enum {
+    F_DATA = 0,
+    F_HEADERS = 1,
+    F_RST = 3,
+    F_SETTINGS = 4,
+    F_PING = 6,
+    F_GOAWAY = 7,
+    END_STREAM = 1,
+    END_HEADERS = 4
+};
 
 static void put_frame(struct buf *b, uint8_t type, uint8_t flags, uint32_t stream, sv payload)
 {
-    char head[9] = {(char)(payload.n >> 16), (char)(payload.n >> 8),   (char)payload.n,
-                    (char)type,              (char)flags,              (char)(stream >> 24),
-                    (char)(stream >> 16),    (char)(stream >> 8),      (char)stream};
+    char head[9] = {
+        (char)(payload.n >> 16), (char)(payload.n >> 8), (char)payload.n,     (char)type,  (char)flags,
+        (char)(stream >> 24),    (char)(stream >> 16),   (char)(stream >> 8), (char)stream};
     buf_put(b, head, sizeof head);
     buf_sv(b, payload);
 }
@@ -480,7 +534,8 @@ static void put_frame(struct buf *b, uint8_t type, uint8_t flags, uint32_t strea
 static void put_request(struct buf *b, uint32_t stream, const char *path, bool post)
 {
     SCOPED(buf_done) struct buf h = {0};
-    buf_put(&h, post ? "\x83\x86\x41\x01x\x04" : "\x82\x86\x41\x01x\x04", 6); /* :method, :scheme, :authority, :path */
+    buf_put(&h, post ? "\x83\x86\x41\x01x\x04" : "\x82\x86\x41\x01x\x04",
+            6); /* :method, :scheme, :authority, :path */
     buf_char(&h, (char)strlen(path));
     buf_sv(&h, sv_of(path));
     put_frame(b, F_HEADERS, post ? END_HEADERS : END_HEADERS | END_STREAM, stream, buf_view(&h));
@@ -577,7 +632,8 @@ TEST(h2_resets_do_not_lift_the_cap_of_streams)
     CHECK(atomic_load(http_cancelled(t.held[0])));
     while (held())
         http_reply_text(take_held(), 200, SV("nobody"));
-    uint32_t stream = 401; /* the answers may still be on their way to the loop: then it is refused, and may try again */
+    uint32_t stream =
+        401; /* the answers may still be on their way to the loop: then it is refused, and may try again */
     do {
         b.n = 0;
         put_request(&b, stream += 2, "/describe/again", false);

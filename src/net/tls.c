@@ -1,4 +1,5 @@
-/* tls.c - see tls.h. TLS 1.2 and 1.3, no renegotiation, no compression, the system's OpenSSL defaults for ciphers. */
+/* tls.c - see tls.h. TLS 1.2 and 1.3, no renegotiation, no compression, the system's OpenSSL defaults for
+ * ciphers. */
 #include "net/tls.h"
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -8,17 +9,20 @@
 const struct option tls_server_options[] = {
     OPT(STR, struct tls_server_config, cert_file, NULL, "PEM file with the server's certificate chain"),
     OPT(STR, struct tls_server_config, key_file, NULL, "PEM file with its private key"),
-    OPT(STR, struct tls_server_config, client_ca_file, NULL, "clients must present a certificate signed by one of these"),
+    OPT(STR, struct tls_server_config, client_ca_file, NULL,
+        "clients must present a certificate signed by one of these"),
     OPT(STR, struct tls_server_config, min_version, "1.2", "lowest TLS version: 1.2 or 1.3"),
     {0},
 };
 const struct option tls_client_options[] = {
     OPT(BOOL, struct tls_client_config, insecure, "false", "plain text, no TLS"),
-    OPT(BOOL, struct tls_client_config, insecure_skip_verify, "false", "do not verify the server's certificate"),
+    OPT(BOOL, struct tls_client_config, insecure_skip_verify, "false",
+        "do not verify the server's certificate"),
     OPT(STR, struct tls_client_config, ca_file, NULL, "PEM file with the CA certificates to trust"),
     OPT(STR, struct tls_client_config, cert_file, NULL, "PEM file with the client's certificate"),
     OPT(STR, struct tls_client_config, key_file, NULL, "PEM file with its private key"),
-    OPT(STR, struct tls_client_config, server_name_override, NULL, "host name to expect in the server's certificate"),
+    OPT(STR, struct tls_client_config, server_name_override, NULL,
+        "host name to expect in the server's certificate"),
     {0},
 };
 
@@ -45,8 +49,8 @@ static bool tls_err(struct err *e, const char *setting, const char *file)
     return err_set(e, ERR_INVALID, "tls: %s '%s': %s", setting, file, text);
 }
 
-static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
-                       void *ctx)
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                       unsigned in_n, void *ctx)
 {
     static const unsigned char ours[] = "\x02h2\x08http/1.1";
     unsigned char *chosen;
@@ -59,8 +63,8 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 static bool set_min_version(SSL_CTX *ctx, const char *text, struct err *e)
 {
     int version = !text || !*text || strcmp(text, "1.2") == 0 ? TLS1_2_VERSION
-                  : strcmp(text, "1.3") == 0                   ? TLS1_3_VERSION
-                                                               : 0;
+                  : strcmp(text, "1.3") == 0                  ? TLS1_3_VERSION
+                                                              : 0;
     if (!version)
         return err_set(e, ERR_INVALID, "tls: min_version '%s': expected 1.2 or 1.3", text);
     SSL_CTX_set_min_proto_version(ctx, version);
@@ -89,7 +93,8 @@ bool tls_server_new(const struct tls_server_config *cfg, struct ssl_ctx_st **ret
         return err_nomem(e);
     if (!set_min_version(ctx, cfg->min_version, e))
         return false;
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(ctx,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"weir", 4);

@@ -1,4 +1,5 @@
-/* tls.h - TLS settings of a listener or an outgoing connection, with the Collector's key names (otel.md §5.4). */
+/* tls.h - TLS settings of a listener or an outgoing connection, with the Collector's key names (otel.md
+ * §5.4). */
 #pragma once
 #include "base/option.h"
 
@@ -10,7 +11,7 @@ struct tls_server_config { /* enabled when cert_file is set */
 extern const struct option tls_server_options[];
 
 struct tls_client_config {
-    bool insecure;             /* plain text */
+    bool insecure; /* plain text */
     bool insecure_skip_verify;
     char *ca_file, *cert_file, *key_file, *server_name_override;
 };

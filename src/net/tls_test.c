@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- certificates ------------------------------------------------------------------------------------------------------------ */
+/* --- certificates --- */
 
 struct identity {
     X509 *cert;
@@ -39,7 +39,8 @@ static void identity_new(struct identity *id, const char *name, const char *san,
     X509_gmtime_adj(X509_getm_notBefore(id->cert), -3600);
     X509_gmtime_adj(X509_getm_notAfter(id->cert), 3600);
     X509_set_pubkey(id->cert, id->key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(id->cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(id->cert), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
     X509 *issuer = ca ? ca->cert : id->cert;
     X509_set_issuer_name(id->cert, X509_get_subject_name(issuer));
     add_extension(id->cert, issuer, NID_basic_constraints, san ? "CA:FALSE" : "critical,CA:TRUE");
@@ -62,7 +63,7 @@ static void identity_free(struct identity *id)
     EVP_PKEY_free(id->key);
 }
 
-/* --- a server and a client -------------------------------------------------------------------------------------------------------- */
+/* --- a server and a client --- */
 
 static struct {
     struct identity ca, other_ca, server, client, stranger;
@@ -115,8 +116,8 @@ static bool start(bool mutual, const char *min_version)
     identity_new(&t.stranger, "stranger", "DNS:client", &t.other_ca);
     t.metrics = metrics_new();
     struct http_server_config cfg = {.address = "127.0.0.1:0", .name = "t"};
-    cfg.tls = (struct tls_server_config){t.server.cert_file, t.server.key_file, mutual ? t.ca.cert_file : NULL,
-                                         (char *)(uintptr_t)min_version};
+    cfg.tls = (struct tls_server_config){t.server.cert_file, t.server.key_file,
+                                         mutual ? t.ca.cert_file : NULL, (char *)(uintptr_t)min_version};
     bool ok = loop_open("t", &t.loop, &e) &&
               http_server_open(&cfg, &t.loop, 1, t.metrics, handle, NULL, &t.server_, &e);
     if (!ok)
@@ -175,7 +176,8 @@ static int get(struct tls_client_config tls, const char *path, bool grpc)
         return -1;
     snprintf(url, sizeof url, "https://%s%s", http_server_address(t.server_), grpc ? "" : path);
     if (grpc)
-        grpc_client_call(c, &(struct grpc_client_request){.url = url, .method = path, .message = SV("hi")}, on_grpc, NULL);
+        grpc_client_call(c, &(struct grpc_client_request){.url = url, .method = path, .message = SV("hi")},
+                         on_grpc, NULL);
     else
         http_client_send(c, &(struct client_request){.method = "GET", .url = url}, on_http, NULL);
     lock_acquire(&t.mu);
@@ -211,10 +213,18 @@ TEST(names_and_authorities_are_checked)
     REQUIRE(start(false, "1.3"));
     CHECK_EQ(get((struct tls_client_config){.ca_file = t.other_ca.cert_file}, "/x", false), 0);
     CHECK_EQ(t.err.code, ERR_UNAVAILABLE);
-    CHECK_EQ(get((struct tls_client_config){.ca_file = t.other_ca.cert_file, .insecure_skip_verify = true}, "/x", false), 200);
-    CHECK_EQ(get((struct tls_client_config){.ca_file = t.ca.cert_file, .server_name_override = "logs.example"}, "/x", false), 200);
+    CHECK_EQ(get((struct tls_client_config){.ca_file = t.other_ca.cert_file, .insecure_skip_verify = true},
+                 "/x", false),
+             200);
+    CHECK_EQ(
+        get((struct tls_client_config){.ca_file = t.ca.cert_file, .server_name_override = "logs.example"},
+            "/x", false),
+        200);
     CHECK(sv_starts(buf_view(&t.body), SV("https 11 127.0.0.1:"))); /* the Host stays */
-    CHECK_EQ(get((struct tls_client_config){.ca_file = t.ca.cert_file, .server_name_override = "other.example"}, "/x", false), 0);
+    CHECK_EQ(
+        get((struct tls_client_config){.ca_file = t.ca.cert_file, .server_name_override = "other.example"},
+            "/x", false),
+        0);
     CHECK_EQ(get((struct tls_client_config){.ca_file = "/no/such/file"}, "/x", false), 0);
     CHECK_EQ(t.err.code, ERR_INVALID);
     stop();
@@ -242,7 +252,9 @@ TEST(plain_text_on_a_tls_port)
     REQUIRE(start(false, NULL));
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in sa = {.sin_family = AF_INET};
-    sa.sin_port = htons((uint16_t)atoi(strrchr(http_server_address(t.server_), ':') + 1));
+    uint64_t port;
+    REQUIRE(sv_to_u64(sv_of(strrchr(http_server_address(t.server_), ':') + 1), &port));
+    sa.sin_port = htons((uint16_t)port);
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     REQUIRE(connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0);
     CHECK_EQ(send(fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), 18);
@@ -271,7 +283,8 @@ TEST(bad_settings_name_the_file)
     cfg.key_file = NULL;
     CHECK(!tls_server_new(&cfg, &ctx, &e));
     CHECK_ERR(&e, ERR_INVALID, "key_file is not");
-    cfg = (struct tls_server_config){.cert_file = id.cert_file, .key_file = id.key_file, .min_version = "1.1"};
+    cfg =
+        (struct tls_server_config){.cert_file = id.cert_file, .key_file = id.key_file, .min_version = "1.1"};
     CHECK(!tls_server_new(&cfg, &ctx, &e));
     CHECK_ERR(&e, ERR_INVALID, "min_version '1.1'");
     cfg.min_version = NULL;
