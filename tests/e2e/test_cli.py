@@ -1,0 +1,105 @@
+"""The program on the command line: what it prints, and how it ends: 0 done, 1 failed, 2 bad usage or configuration."""
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+from conftest import COLLECTOR_YAML
+from weirkit import WEIR, logs_request, request
+
+
+def weir(*args, cwd=None):
+    return subprocess.run([WEIR, *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+
+
+def test_version_and_help():
+    r = weir('--version')
+    assert r.returncode == 0 and re.fullmatch(r'weir \d+\.\d+\.\d+\S*\n', r.stdout)
+    r = weir('--help')
+    assert r.returncode == 0 and all(f'\n  {command}' in r.stdout for command in ('up', 'collector', 'store', 'query', 'check', 'demo'))
+    for command in ('up', 'collector', 'store', 'query', 'labels', 'series', 'check', 'demo'):
+        r = weir(command, '--help')
+        assert r.returncode == 0 and f'weir {command}' in r.stdout, command
+
+
+@pytest.mark.parametrize('args, hint', [([], 'Usage'), (['qeury'], "did you mean 'query'"), (['up', '--dta-dir', 'x'], 'data-dir'),
+                                        (['store', 'word'], "unexpected 'word'"), (['collector'], '--config'), (['check'], 'FILE'),
+                                        (['store', '--log-level', 'loud'], 'debug, info, warn')])
+def test_bad_usage(args, hint, tmp_path):
+    r = weir(*args, cwd=tmp_path)
+    assert r.returncode == 2 and hint in r.stderr, (r.returncode, r.stderr)
+    assert not list(tmp_path.iterdir())  # nothing was begun
+
+
+GOOD = COLLECTOR_YAML.format(grpc=4317, http=4318, store='http://127.0.0.1:3100')
+
+
+@pytest.mark.parametrize('old, new, hint', [
+    ('endpoint: "', 'endpiont: "', 'endpoint'),
+    ('otlphttp/logs:', 'otlphtp/logs:', 'otlphttp'),
+    ('exporters: [otlphttp/logs]', 'exporters: [otlphttp/log]', 'otlphttp/logs'),
+    ('batch: {}', 'batch: {timeout: soon}', 'timeout'),
+    ('processors:\n', 'processors: [\n', ''),
+])
+def test_check_names_the_place(tmp_path, old, new, hint):
+    file = tmp_path / 'c.yaml'
+    line = GOOD[:GOOD.index(old)].count('\n') + 1 if hint else ''  # where the YAML itself is broken, it is found later
+    file.write_text(GOOD.replace(old, new, 1))
+    for command in (['check', file], ['collector', '--config', file, '--data-dir', tmp_path / 'data']):
+        r = weir(*command)
+        assert r.returncode == 2, r.stdout + r.stderr
+        assert re.search(rf'c\.yaml:{line}', r.stderr) and hint in r.stderr, r.stderr
+    file.write_text(GOOD)
+    r = weir('check', file)
+    assert r.returncode == 0 and 'good' in r.stdout, r.stderr
+
+
+def test_a_taken_port_is_named(house):
+    store = house.store()
+    taken = f'127.0.0.1:{store.port("api")}'
+    r = weir('store', '--api', taken, '--data-dir', house.directory / 'other')
+    assert r.returncode == 1 and taken in r.stderr, r.stderr
+
+
+def test_data_of_a_running_store_is_not_taken(house):
+    house.store()
+    r = weir('store', '--api', '127.0.0.1:0', '--data-dir', house.directory / 'store-data')
+    assert r.returncode == 1 and 'store-data' in r.stderr, r.stderr
+
+
+@pytest.fixture
+def filled(house):
+    store = house.store()
+    now = time.time_ns()
+    for level in ('INFO', 'ERROR'):
+        body = logs_request('till', [f'{level.lower()} {n}' for n in range(3)], now - 10**9, 10**6, severity=(9, level)).SerializeToString()
+        assert request(store.address['api'], 'POST', '/otlp/v1/logs', body, {'Content-Type': 'application/x-protobuf'}).status == 204
+    return store.address['api']
+
+
+def test_query_prints_lines(filled):
+    r = weir('query', '--addr', filled, '{service_name="till"} |= "error"')
+    assert r.returncode == 0 and r.stdout.count('error ') == 3, r.stdout + r.stderr
+    r = weir('query', '--addr', filled, '--output', 'raw', '--forward', '{service_name="till", level="INFO"}')
+    assert r.stdout.splitlines() == ['info 0', 'info 1', 'info 2'], r.stdout + r.stderr
+    r = weir('query', '--addr', filled, '--output', 'jsonl', '--limit', '{service_name="till"}')
+    rows = [json.loads(line) for line in r.stdout.splitlines()]
+    assert len(rows) == 2 and all('info' in str(row) or 'error' in str(row) for row in rows)
+    r = weir('query', '--addr', filled, '--instant', 'sum(count_over_time({service_name="till"}[1h]))')
+    assert r.returncode == 0 and re.search(r'\b6\b', r.stdout), r.stdout + r.stderr
+
+
+def test_labels_and_series(filled):
+    assert weir('labels', '--addr', filled).stdout.split() == ['level', 'service_instance_id', 'service_name']
+    assert weir('labels', '--addr', filled, 'service_name').stdout.split() == ['till']
+    r = weir('series', '--addr', filled, '{service_name="till"}')
+    assert len(r.stdout.splitlines()) == 2 and 'level="ERROR"' in r.stdout, r.stdout
+
+
+def test_client_errors(filled):
+    r = weir('query', '--addr', filled, '{service_name="till"')
+    assert r.returncode == 1 and 'parse error at line 1, col 21' in r.stderr, r.stderr
+    r = weir('query', '--addr', 'http://127.0.0.1:1', '{service_name="till"}')
+    assert r.returncode == 1 and '127.0.0.1:1' in r.stderr, r.stderr
