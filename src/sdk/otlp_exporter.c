@@ -367,7 +367,8 @@ static void otlp_export(void *self, const weir_batch *batch, int64_t timeout_ms,
     }
     for (int n = 1;; n++) {
         if (atomic_load(&x->down)) {
-            set_message(ret, x, "the exporter was shut down", SV_NULL);
+            if (n == 1) /* else the trouble of the last attempt says more */
+                set_message(ret, x, "the exporter was shut down", SV_NULL);
             return;
         }
         attempt(x, deadline, ret);
