@@ -9,7 +9,6 @@
 
 #define PUSH_QUEUE_MAX 1024
 #define TENANT_MAX 150
-#define TENANT_SINGLE SV("fake") /* Loki's name for the one tenant without auth_enabled */
 
 const struct option api_options[] = {
     OPT(BOOL, struct api_config, auth_enabled, "false",
@@ -146,7 +145,7 @@ static bool tenant_char(char c)
 /* 0, or the status to answer with. */
 static int find_tenant(struct call *c, struct err *e)
 {
-    c->tenant = TENANT_SINGLE;
+    c->tenant = STORE_TENANT_SINGLE;
     if (!c->api->cfg.auth_enabled)
         return 0;
     sv id = http_header(c->req, SV("x-scope-orgid"));

@@ -398,7 +398,8 @@ void store_push_loki(struct store *st, sv tenant, sv request, int64_t arrived_wa
 
 static void sink_push_batch(void *self, struct batch *b, push_done_fn *done, void *ctx)
 {
-    store_push(self, b, done, ctx);
+    struct ingest_request rq = {.bytes = b->bytes, .arrived_wall_ns = b->arrived_wall_ns};
+    push_request(self, b->tenant.n ? b->tenant : STORE_TENANT_SINGLE, &rq, done, ctx);
 }
 
 struct log_sink store_sink(struct store *st)

@@ -40,6 +40,8 @@ void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx
 void store_push_loki(struct store *st, sv tenant, sv request, int64_t arrived_wall_ns, push_done_fn *done, void *ctx);
 /* The OTLP sink face of store_push, for the collector inside `weir up`. */
 struct log_sink store_sink(struct store *st);
+/* Whose a batch is that names no tenant: the one tenant of a store without authentication, by Loki's name for it. */
+#define STORE_TENANT_SINGLE SV("fake")
 
 /* Streams of a tenant that match and have entries in start <= ts < end (block granularity: may return a little more).
  * n_matchers 0: all. Calls fn in label order; fn returns false to stop. The views live during the call only. */

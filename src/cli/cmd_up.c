@@ -1,0 +1,80 @@
+/* cmd_up.c - `weir up`: collector, store, API and page in one process. The collector hands batches to the store by a
+ * function call and answers its clients when the store's log is synced, so a record is written to disk once. */
+#include "base/log.h"
+#include "cli/collecting.h"
+#include "cli/serve.h"
+#include <signal.h>
+#include <stdio.h>
+
+static const struct option table[] = {
+    OPT_ARG(STR, struct serve_options, config, NULL, "FILE",
+            "OpenTelemetry Collector YAML instead of --grpc and --http; its exporter `store` is the store in here"),
+    OPT_ARG(STR, struct serve_options, data_dir, "./weir-data", "DIR", "where everything is kept"),
+    OPT_ARG(STR, struct serve_options, grpc, "127.0.0.1:4317", "ADDRESS", "listener for OTLP over gRPC"),
+    OPT_ARG(STR, struct serve_options, http, "127.0.0.1:4318", "ADDRESS", "listener for OTLP over HTTP"),
+    OPT_ARG(STR, struct serve_options, api, "127.0.0.1:3100", "ADDRESS", "listener for Loki push and queries"),
+    OPT_ARG(STR, struct serve_options, ui, "127.0.0.1:3000", "ADDRESS", "listener for the web page"),
+    OPT_ARG(STR, struct serve_options, log_level, "info", "LEVEL", "own log: debug, info, warn, error"),
+    {0},
+};
+
+/* The collector's configuration when none is given. */
+static void put_config(struct buf *out, const struct serve_options *o)
+{
+    buf_fmt(out,
+            "receivers: {otlp: {protocols: {grpc: {endpoint: '%s'}, http: {endpoint: '%s'}}}}\n"
+            "exporters: {store: {}}\n"
+            "service:\n"
+            "  telemetry: {metrics: {level: none}}\n"
+            "  pipelines: {logs: {receivers: [otlp], exporters: [store]}}\n",
+            o->grpc, o->http);
+}
+
+/* Nothing that could end the quotes around it or be expanded. */
+static bool plain_address(const char *address)
+{
+    return !address[strcspn(address, "'\n\r\\${}")];
+}
+
+int cmd_up(const struct command *cmd, int argc, char **argv)
+{
+    struct serve_options o = {0};
+    struct serve s = {0};
+    struct collecting c = {0};
+    SCOPED(buf_done) struct buf text = {0};
+    struct err e = {0};
+    int rc = EXIT_USAGE;
+    if (!serve_start(cmd, table, argc, argv, false, &o, &rc))
+        goto out;
+    rc = EXIT_FAILED;
+    if (!plain_address(o.grpc) || !plain_address(o.http)) {
+        fprintf(stderr, "weir up: --grpc and --http are addresses such as 127.0.0.1:4317\n");
+        rc = EXIT_USAGE;
+        goto out;
+    }
+    if (!serve_open(&o, true, &s, &e)) {
+        cli_fail(cmd, &e);
+        goto out;
+    }
+    put_config(&text, &o);
+    c = (struct collecting){.path = o.config && *o.config ? o.config : NULL,
+                            .text = buf_view(&text),
+                            .sinks = {{"store", store_sink(s.store)}},
+                            .n_sinks = 1,
+                            .options = {.data_dir = o.data_dir, .metrics = s.metrics}};
+    if (collecting_start(&c, cmd, &rc)) {
+        collecting_announce(&c);
+        serve_announce(&s, &o);
+        serve_wait_ready(&s);
+        cli_announce_ready();
+        while (cli_signals_wait() == SIGHUP)
+            collecting_reload(&c, cmd);
+        log_info("up", "stopping");
+        rc = EXIT_DONE;
+    }
+out:
+    collecting_stop(&c);
+    serve_close(&s);
+    serve_options_done(&o, table);
+    return rc;
+}

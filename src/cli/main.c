@@ -1,0 +1,62 @@
+/* main.c - the program's commands, and what is said when none of them was meant. */
+#include "cli/cli.h"
+#include "base/base.h"
+#include <stdio.h>
+
+static const struct command commands[] = {
+    {"up", "", "everything in one process: OTLP in, store, query API, web page",
+     "Needs no configuration: send OTLP to the addresses it prints and open the page.\n", cmd_up},
+    {"collector", "", "the collector alone, from an OpenTelemetry Collector YAML", NULL, cmd_collector},
+    {"store", "", "the store alone: OTLP/HTTP and Loki push in, LogQL out", NULL, cmd_store},
+    {"query", "QUERY", "run a LogQL query against any Loki-compatible server",
+     "Example: weir query --since 15m '{service_name=\"bug_service\"} |= \"triggered\"'\n", cmd_query},
+    {"labels", "[NAME]", "list label names, or the values of one label", NULL, cmd_labels},
+    {"series", "[SELECTOR]", "list the streams that match a selector", NULL, cmd_series},
+    {"check", "FILE", "validate a collector configuration", NULL, cmd_check},
+};
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "weir %s - logs that survive, from the line of code to the screen\n\n"
+                "Usage: weir COMMAND [OPTIONS]\n\nCommands:\n", weir_version_text());
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(to, "\nOptions of a command: weir COMMAND --help\n"
+                "To see it work: weir up, then open http://127.0.0.1:3000\n");
+}
+
+struct cursor {
+    size_t at;
+};
+static sv next_command(void *ctx)
+{
+    struct cursor *c = ctx;
+    return c->at < ARRAY_LEN(commands) ? sv_of(commands[c->at++].name) : SV_NULL;
+}
+
+int main(int argc, char **argv)
+{
+    sv word = sv_of(argc > 1 ? argv[1] : NULL);
+    if (sv_eq(word, SV("--version")) || sv_eq(word, SV("version"))) {
+        printf("weir %s\n", weir_version_text());
+        return EXIT_DONE;
+    }
+    if (sv_eq(word, SV("--help")) || sv_eq(word, SV("-h")) || sv_eq(word, SV("help"))) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (sv_eq(word, sv_of(commands[i].name)))
+            return commands[i].run(&commands[i], argc - 1, argv + 1);
+    if (!word.n) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    sv near = nearest_name(word, next_command, &(struct cursor){0});
+    fprintf(stderr, "weir: unknown command '" SV_FMT "'", SV_ARG(word));
+    if (near.n)
+        fprintf(stderr, "; did you mean '" SV_FMT "'?\n", SV_ARG(near));
+    else
+        fprintf(stderr, "; see weir --help\n");
+    return EXIT_USAGE;
+}
