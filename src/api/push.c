@@ -68,7 +68,7 @@ static void pushed(void *ctx, const struct push_result *r)
         refuse(c, 503, sv_of(r->err.msg), retry);
     else if (r->code == PUSH_REJECTED && r->err.code == ERR_NOT_FOUND)
         refuse(c, 422, SV(TEXT_NO_STREAM), -1);
-    else if (r->code == PUSH_REJECTED && r->err.code == ERR_LIMIT)
+    else if (r->err.code == ERR_LIMIT)
         refuse(c, 429, sv_of(r->err.msg), retry);
     else
         refuse(c, 400, sv_of(r->err.msg), -1);
@@ -77,29 +77,45 @@ static void pushed(void *ctx, const struct push_result *r)
 /* A body that could not be decoded. */
 static void undecodable(struct call *c, const struct err *e)
 {
-    struct err text = *e;
-    switch (e->code) {
-    case ERR_LIMIT:
-        err_ctx(&text, "decompressed message size too large (max_decompressed_size)");
-        refuse(c, 413, sv_of(text.msg), -1);
-        break;
-    case ERR_NOMEM:
-        refuse(c, 503, sv_of(text.msg), RETRY_DEFAULT_MS);
-        break;
-    default:
-        refuse(c, 400, sv_of(text.msg), -1);
+    if (e->code == ERR_NOMEM)
+        refuse(c, 503, sv_of(e->msg), RETRY_DEFAULT_MS);
+    else
+        refuse(c, 400, sv_of(e->msg), -1);
+}
+
+/* The body without its Content-Encoding; *ret points into `plain` or is the body itself. False: answered. */
+static bool unpack(struct call *c, struct buf *plain, sv *ret)
+{
+    const struct push_call *p = c->own;
+    struct err e = {0};
+    *ret = c->req->body;
+    if (p->codec == CODEC_NONE)
+        return true;
+    if (decompress(p->codec, c->req->body, plain, &e)) {
+        *ret = buf_view(plain);
+        return true;
     }
+    if (e.code == ERR_LIMIT) {
+        err_ctx(&e, "decompressed message size too large (max_decompressed_size)");
+        refuse(c, 413, sv_of(e.msg), -1);
+    } else {
+        undecodable(c, &e);
+    }
+    return false;
 }
 
 /* ---- OTLP ---- */
 
 static void decode_otlp(struct call *c)
 {
-    const struct push_call *p = c->own;
+    SCOPED(buf_done) struct buf plain = buf_capped(c->api->cfg.max_decompressed_size);
     struct err e = {0};
     struct batch *b;
-    if (!otlp_decode_request(p->encoding, p->codec, c->req->body, c->api->cfg.max_decompressed_size,
-                             &(struct otlp_limits){0}, c->tenant, c->req->received_wall_ns, &b, &e)) {
+    sv body;
+    if (!unpack(c, &plain, &body))
+        return;
+    if (!otlp_decode_request(((const struct push_call *)c->own)->encoding, CODEC_NONE, body, 0, &(struct otlp_limits){0},
+                             c->tenant, c->req->received_wall_ns, &b, &e)) {
         undecodable(c, &e);
         return;
     }
@@ -112,34 +128,36 @@ static void decode_otlp(struct call *c)
 
 /* ---- Loki ---- */
 
-/* The request as uncompressed protobuf in `out`. */
-static bool loki_request(const struct push_call *p, sv body, uint64_t max, struct buf *out, struct err *e)
+static bool from_json(const struct push_call *p, sv body, struct buf *out, struct err *e)
 {
-    SCOPED(buf_done) struct buf plain = buf_capped(max);
-    if (p->codec != CODEC_NONE) {
-        if (!decompress(p->codec, body, &plain, e))
-            return false;
-        body = buf_view(&plain);
-    }
-    if (!p->json) /* protobuf is always in snappy's block format, whatever is around it */
-        return decompress(CODEC_SNAPPY, body, out, e);
     struct json_parser *parser;
-    if (!json_parser_new(max ? (size_t)max : SIZE_MAX, JSON_DEPTH_MAX, &parser, e))
+    if (!body.n)
+        return err_set(e, ERR_PARSE, "EOF");
+    if (!json_parser_new(body.n, JSON_DEPTH_MAX, &parser, e))
         return false;
-    bool ok = body.n ? push_json_to_proto(parser, body, p->legacy, out, e) : err_set(e, ERR_PARSE, "EOF");
+    bool ok = push_json_to_proto(parser, body, p->legacy, out, e);
     json_parser_free(parser);
     return ok;
 }
 
 static void decode_loki(struct call *c)
 {
+    struct push_call *p = c->own;
+    SCOPED(buf_done) struct buf plain = buf_capped(c->api->cfg.max_decompressed_size);
     SCOPED(buf_done) struct buf request = buf_capped(c->api->cfg.max_decompressed_size);
     struct err e = {0};
-    if (!loki_request(c->own, c->req->body, c->api->cfg.max_decompressed_size, &request, &e)) {
-        undecodable(c, &e);
+    sv body;
+    if (!unpack(c, &plain, &body))
         return;
+    /* protobuf is always in snappy's block format, whatever is around it */
+    if (p->json ? from_json(p, body, &request, &e) : decompress(CODEC_SNAPPY, body, &request, &e)) {
+        store_push_loki(c->api->st, c->tenant, buf_view(&request), c->req->received_wall_ns, pushed, c);
+    } else if (e.code == ERR_LIMIT && !p->json) {
+        err_ctx(&e, "decompressed message size too large (max_decompressed_size)");
+        refuse(c, 413, sv_of(e.msg), -1);
+    } else {
+        undecodable(c, &e);
     }
-    store_push_loki(c->api->st, c->tenant, buf_view(&request), c->req->received_wall_ns, pushed, c);
 }
 
 /* ---- what both have in front ---- */
