@@ -187,7 +187,6 @@ static bool lex_raw(struct lexer *lx, struct token *t, struct err *e)
 /* 'x' is a character in Go and nothing in LogQL. */
 static bool lex_char(struct lexer *lx, struct token *t, struct err *e)
 {
-    SCOPED(buf_done) struct buf out = {0};
     size_t end = lx->at + 1;
     while (end < lx->src.n && lx->src.p[end] != '\'' && lx->src.p[end] != '\n')
         end += lx->src.p[end] == '\\' ? 2 : 1;

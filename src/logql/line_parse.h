@@ -8,9 +8,11 @@
 struct parse_hints {
     bool all;  /* everything */
     bool skip; /* nothing: parsers need not run */
-    const sv *names;
+    const sv *names; /* with x_extracted goes x, from which it is made */
     size_t n;
 };
+/* May this label be needed? Asked before its value is worked out. */
+bool parse_wants(const struct parse_hints *h, const struct label_row *r, sv name);
 /* Extracts the label if the query needs it; true when it was needed and new. */
 bool extract_if_wanted(const struct parse_hints *h, struct label_row *r, sv name, sv value);
 

@@ -11,14 +11,24 @@ struct cursor {
     const char *p, *end;
 };
 
+static bool hinted(const struct parse_hints *h, sv name)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (sv_eq(h->names[i], name))
+            return true;
+    return false;
+}
+
+bool parse_wants(const struct parse_hints *h, const struct label_row *r, sv name)
+{
+    return h->all || (hinted(h, name) && !label_row_has_parsed(r, name));
+}
+
 bool extract_if_wanted(const struct parse_hints *h, struct label_row *r, sv name, sv value)
 {
-    bool wanted = h->all;
-    if (!wanted) {
+    if (!h->all) {
         sv as = label_row_extracted_name(r, name);
-        for (size_t i = 0; i < h->n && !wanted; i++)
-            wanted = sv_eq(h->names[i], as);
-        if (!wanted || label_row_has_parsed(r, as))
+        if (!hinted(h, as) || label_row_has_parsed(r, as))
             return false;
     }
     label_row_extract(r, name, value);
@@ -301,11 +311,12 @@ static bool flatten_object(struct flatten *f, struct cursor *c, sv prefix, size_
             enum json_type type = scalar(c, &text, &escaped);
             if (type == TYPE_BAD)
                 return false;
-            sv value = value_text(f->r, type, text, escaped, &ok);
-            if (!ok)
-                return false;
-            if (type != TYPE_NULL && name.n)
+            if (type != TYPE_NULL && name.n && parse_wants(f->h, f->r, name)) {
+                sv value = value_text(f->r, type, text, escaped, &ok);
+                if (!ok)
+                    return false;
                 flatten_value(f, name, value);
+            }
         }
         if (f->done || f->r->failed)
             return true;

@@ -86,8 +86,8 @@ static sv pair_value(const struct pair *p, struct label_row *r, bool *ok)
     return sv_is_utf8(v) && sv_find(v, SV("\xef\xbf\xbd")) == SV_NPOS ? v : SV("");
 }
 
-/* Calls fn for each good pair until it returns false. */
-static void each_pair(sv line, bool strict, struct label_row *r, bool (*fn)(void *ctx, sv key, sv value), void *ctx)
+/* Calls fn for each pair; fn returns false when the value is broken. */
+static void each_pair(sv line, bool strict, struct label_row *r, bool (*fn)(void *ctx, const struct pair *p), void *ctx)
 {
     size_t at = 0;
     for (;;) {
@@ -97,11 +97,8 @@ static void each_pair(sv line, bool strict, struct label_row *r, bool (*fn)(void
         if (at >= line.n || r->failed)
             return;
         size_t start = at;
-        if (take_pair(line, &at, &p)) {
-            sv value = pair_value(&p, r, &ok);
-            if (ok && !fn(ctx, p.key, value))
-                return;
-        }
+        if (take_pair(line, &at, &p))
+            ok = fn(ctx, &p);
         if (ok)
             continue;
         if (strict) {
@@ -119,15 +116,17 @@ struct logfmt_all {
     bool keep_empty;
 };
 
-static bool set_pair(void *ctx, sv key, sv value)
+static bool set_pair(void *ctx, const struct pair *p)
 {
     struct logfmt_all *all = ctx;
-    if (!value.n && !all->keep_empty)
+    bool ok = true;
+    sv name = sanitised_name(all->r->a, SV_NULL, p->key);
+    if (!name.n || !parse_wants(all->h, all->r, name))
         return true;
-    sv name = sanitised_name(all->r->a, SV_NULL, key);
-    if (name.n)
+    sv value = pair_value(p, all->r, &ok);
+    if (ok && (value.n || all->keep_empty))
         extract_if_wanted(all->h, all->r, name, value);
-    return true;
+    return ok;
 }
 
 void logfmt_extract_all(sv line, bool strict, bool keep_empty, const struct parse_hints *h, struct label_row *r)
@@ -142,13 +141,18 @@ struct logfmt_some {
     size_t n;
 };
 
-static bool set_wanted(void *ctx, sv key, sv value)
+static bool set_wanted(void *ctx, const struct pair *p)
 {
     struct logfmt_some *some = ctx;
-    for (size_t i = 0; i < some->n; i++)
-        if (sv_eq(some->x[i].text, key))
+    bool ok = true;
+    for (size_t i = 0; i < some->n && ok; i++) {
+        if (!sv_eq(some->x[i].text, p->key))
+            continue;
+        sv value = pair_value(p, some->r, &ok);
+        if (ok)
             label_row_extract(some->r, some->x[i].name, value);
-    return true;
+    }
+    return ok;
 }
 
 void logfmt_extract(sv line, bool strict, const struct extract *x, size_t n, struct label_row *r)

@@ -31,6 +31,10 @@ struct series {
     struct sample *samples;
     size_t n, cap, lo, hi; /* samples[lo..hi) is the current window */
 };
+struct span { /* times lo..hi (both included) count in steps first..last; none when first > last */
+    int64_t lo, hi;
+    size_t first, last;
+};
 struct range_node {
     struct run *r;
     const struct range_agg *agg;
@@ -44,6 +48,7 @@ struct range_node {
     struct map by_stream; /* stream_info pointer -> series + 1; see (3) */
     const struct stream_info *last_info;
     size_t last_series;
+    struct span span; /* of the last row */
     uint32_t absent_set;
     double *sorted; /* room for quantiles */
     size_t cap_sorted;
@@ -183,10 +188,25 @@ static struct labels identity(struct range_node *n, const struct label_row *row)
     return (struct labels){at, kept};
 }
 
+/* Does the stored stream alone tell the series? */
+static bool series_is_of_stream(const struct range_node *n, const struct label_row *row)
+{
+    if (n->no_labels)
+        return true;
+    if (row->n_parsed || row->stream_gone)
+        return false;
+    if (!row->metadata.n || !n->by.present || n->by.without)
+        return !row->metadata.n;
+    for (size_t i = 0; i < n->by.n; i++)
+        if (labels_get(row->metadata, n->by.names[i]).p)
+            return false;
+    return true;
+}
+
 static bool find_series(struct range_node *n, const struct label_row *row, const struct stream_info *info, size_t *ret)
 {
-    bool plain = n->no_labels || (!row->n_parsed && !row->metadata.n && !row->stream_gone);
-    if (plain && info == n->last_info) {
+    bool plain = series_is_of_stream(n, row);
+    if (plain && (info == n->last_info || (n->no_labels && n->n))) {
         *ret = n->last_series;
         return true;
     }
@@ -240,23 +260,37 @@ static bool add_sample(struct range_node *n, struct series *s, int64_t ts, doubl
 
 /* ---- rows ---- */
 
-/* The steps whose window holds ts; false when there is none. */
-static bool steps_of(const struct range_node *n, int64_t ts, size_t *first, size_t *last)
+static int64_t clamp_ns(__int128 v)
+{
+    return v < INT64_MIN ? INT64_MIN : v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+
+/* The steps whose window holds ts, worked out with divisions, and for which other times the same would come out. */
+static struct span span_of(const struct range_node *n, int64_t ts)
 {
     const struct logql_params *p = n->r->p;
-    __int128 from = (__int128)ts + n->agg->offset_ns - p->start_ns, to = from + n->agg->range_ns - 1;
-    if (to < 0)
-        return false;
-    if (p->instant || !p->step_ns) {
-        *first = *last = 0;
-        return from <= 0;
-    }
-    __int128 lo = from <= 0 ? 0 : (from + p->step_ns - 1) / p->step_ns, hi = to / p->step_ns;
-    if (lo >= (__int128)n->r->n_steps || lo > hi)
-        return false;
-    *first = (size_t)lo;
-    *last = hi >= (__int128)n->r->n_steps ? n->r->n_steps - 1 : (size_t)hi;
-    return true;
+    __int128 step = p->instant || !p->step_ns ? (__int128)1 << 100 : p->step_ns; /* an only step has no neighbours */
+    __int128 base = (__int128)p->start_ns - n->agg->offset_ns, from = ts - base, to = from + n->agg->range_ns - 1;
+    __int128 most = (__int128)n->r->n_steps - 1;
+    __int128 first = from <= 0 ? 0 : (from + step - 1) / step, last = to < 0 ? -1 : MIN(to / step, most);
+    __int128 lo = from <= 0 ? INT64_MIN : (first - 1) * step + 1 + base; /* where `first` begins to hold */
+    __int128 hi = first * step + base;                                  /* and where it ends */
+    if (last >= 0)
+        lo = MAX(lo, last * step + 1 - n->agg->range_ns + base);
+    if (last < most)
+        hi = MIN(hi, (last + 1) * step - n->agg->range_ns + base);
+    bool none = first > last || first > most;
+    return (struct span){clamp_ns(lo), clamp_ns(hi), none ? 1 : (size_t)first, none ? 0 : (size_t)last};
+}
+
+/* False when no window holds ts. Rows come in time order, so most have the answer of the row before. */
+static bool steps_of(struct range_node *n, int64_t ts, size_t *first, size_t *last)
+{
+    if (ts < n->span.lo || ts > n->span.hi)
+        n->span = span_of(n, ts);
+    *first = n->span.first;
+    *last = n->span.last;
+    return n->span.first <= n->span.last;
 }
 
 static bool pipeline_error(struct range_node *n, const struct label_row *row)
@@ -342,11 +376,6 @@ static bool read_rows(struct range_node *n, struct pipeline *pl, void *scan)
     return got == 0;
 }
 
-static int64_t clamp_ns(__int128 v)
-{
-    return v < INT64_MIN ? INT64_MIN : v > INT64_MAX ? INT64_MAX : (int64_t)v;
-}
-
 static bool read_all(struct range_node *n)
 {
     const struct range_agg *agg = n->agg;
@@ -403,6 +432,7 @@ bool range_open(struct run *r, const struct range_agg *agg, const struct groupin
         return run_nomem(r);
     n->r = r;
     n->agg = agg;
+    n->span = (struct span){.lo = INT64_MAX, .hi = INT64_MIN};
     if (!plan_grouping(n, outer))
         return run_nomem(r);
     if (agg->op == RANGE_ABSENT && !absent_labels(n))

@@ -536,3 +536,55 @@ TEST(plans)
     CHECK(!q.matchers);
     asked("1", &res);
 }
+
+/* ---- windows against counting by hand ---- */
+
+static size_t count_by_hand(const struct test_row *at, size_t n, int64_t t, int64_t range, int64_t offset)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += at[i].ts > t - range - offset && at[i].ts <= t - offset;
+    return count;
+}
+
+static double sample_at(const struct logql_result *res, int64_t t)
+{
+    for (size_t i = 0; res->n_series && i < res->series[0].n; i++)
+        if (res->series[0].samples[i].ts_ns == t)
+            return res->series[0].samples[i].v;
+    return 0;
+}
+
+TEST(windows_agree_with_counting_by_hand)
+{
+    struct test_row at[40];
+    uint64_t seed = 42;
+#define NEXT(n) ((int64_t)((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 33) % (n))
+    for (int round = 0; round < 300; round++) {
+        size_t n = (size_t)NEXT(40);
+        int64_t ms = 1000000, t = NEXT(20) * ms;
+        for (size_t i = 0; i < n; i++, t += NEXT(12) * ms)
+            at[i] = (struct test_row){"a=b", t, "v=1", NULL};
+        struct logql_params p = {.start_ns = NEXT(100) * ms, .step_ns = (1 + NEXT(30)) * ms, .instant = round % 5 == 0};
+        p.end_ns = p.instant ? p.start_ns : p.start_ns + NEXT(200) * ms;
+        int64_t range = 1 + NEXT(60), offset = NEXT(3) ? 0 : NEXT(80) - 40;
+        char query[128];
+        snprintf(query, sizeof query, "%s[%" PRId64 "ms] offset %" PRId64 "ms)",
+                 round % 2 ? "count_over_time({a=\"b\"}" : "sum_over_time({a=\"b\"} | logfmt | unwrap v", range, offset);
+        struct test_rows rows = {.at = at, .n = n};
+        struct row_source source = test_rows_source(&rows);
+        struct arena a;
+        struct logql_expr *x = NULL;
+        struct logql_result res;
+        struct err e = {0};
+        arena_init(&a, 0);
+        REQUIRE_OK(logql_parse(sv_of(query), &a, &x, &e) && logql_run_rows(&source, x, &p, &a, &res, &e), &e);
+        for (t = p.start_ns; t <= p.end_ns; t += p.step_ns) {
+            size_t want = count_by_hand(at, n, t, range * ms, offset * ms);
+            if (sample_at(&res, t) != (double)want)
+                test_fail(__FILE__, __LINE__, "%s at %" PRId64 ": %g, not %zu", query, t, sample_at(&res, t), want);
+        }
+        logql_free(x);
+        arena_done(&a);
+    }
+}
