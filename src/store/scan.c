@@ -3,7 +3,8 @@
  *     stops before most are read.
  * (2) Opening picks the rows of the chosen streams and times and puts them in order; then a heap of open runs gives row
  *     after row. Lines and metadata are read when they are wanted, or needed to tell duplicates apart.
- * (3) Rows of one part are known to differ; all others of one stream and time are compared.
+ * (3) The merge takes all rows of one stream and time together. Rows of one part are known to differ; others are compared,
+ *     and the one accepted first stands for its equals.
  * (4) What a batch points at lives until the next call: runs that are used up wait in `retired`. */
 #include "base/clock.h"
 #include "store/dedup.h"
@@ -22,13 +23,13 @@ struct run {
     int64_t min_ts, max_ts;
     struct row_key *keys;     /* ascending; once opened */
     size_t n, at;             /* at: next row; backward it counts down from n */
-    uint32_t in_group;        /* rows of it in the scan's group */
     size_t memory;
 };
 
-struct member { /* of the rows of one stream and time met so far */
+struct member { /* a row of the group at hand */
     struct run *run;
-    uint32_t row;
+    struct row_key key;
+    bool twice;               /* equal to one accepted earlier */
 };
 
 struct scan {
@@ -44,10 +45,8 @@ struct scan {
     VEC(struct run *) retired;
     VEC(struct row_key) spare;
     VEC(uint8_t) pass;             /* per row of the run being opened */
-    int64_t group_ts;
-    uint32_t group_rank;
-    VEC(struct member) group;
-    size_t n_deduped;              /* how many of the group are in `seen` */
+    VEC(struct member) group;      /* all rows of one stream and time, in the asked direction */
+    size_t group_at;               /* the next to come out */
     struct dedup seen;
     uint64_t memory, returned;
     struct scan_stats stats;
@@ -484,23 +483,12 @@ static bool pop(struct scan *sc, struct run **ret, struct row_key *ret_key, stru
     return true;
 }
 
-static void group_reset(struct scan *sc, int64_t ts, uint32_t rank)
-{
-    for (size_t i = 0; i < sc->group.n; i++)
-        sc->group.at[i].run->in_group--;
-    sc->group.n = sc->n_deduped = 0;
-    dedup_reset(&sc->seen);
-    sc->group_ts = ts;
-    sc->group_rank = rank;
-}
-
-/* A row whose damaged columns cannot be compared counts as new: better shown twice than not at all. */
-static bool group_dedup(struct scan *sc, const struct member *m, bool *ret_twice, struct err *e)
+/* Is it equal to a row seen before? One whose damaged columns cannot be compared counts as new: better twice than never. */
+static bool compare(struct scan *sc, struct member *m, struct err *e)
 {
     struct err why = {0};
-    *ret_twice = false;
     if (need(sc, m->run, SCAN_LINES | SCAN_METADATA, &why))
-        return dedup_row(&sc->seen, sc->group_ts, m->run->c, m->row, ret_twice) || err_nomem(e);
+        return dedup_row(&sc->seen, m->key.ts, m->run->c, m->key.row, &m->twice) || err_nomem(e);
     if (why.code == ERR_CORRUPT) {
         count_damage(sc);
         return true;
@@ -510,31 +498,31 @@ static bool group_dedup(struct scan *sc, const struct member *m, bool *ret_twice
     return false;
 }
 
-/* Has an equal row come out already? Compares only where rows of different sources, or of the head, meet. */
-static bool seen_before(struct scan *sc, struct run *r, const struct row_key *k, bool *ret_twice, struct err *e)
+/* The rows of the heap's first stream and time. Every run that has one is open: see open_due(). */
+static bool group_next(struct scan *sc, struct err *e)
 {
-    *ret_twice = false;
-    if (!sc->group.n || sc->group_ts != k->ts || sc->group_rank != k->rank)
-        group_reset(sc, k->ts, k->rank);
-    struct member me = {r, k->row};
-    bool compare = sc->n_deduped > 0 || (sc->group.n && (r->source == HEAD_SOURCE || sc->group.at[0].run->source != r->source));
-    for (; compare && sc->n_deduped < sc->group.n; sc->n_deduped++) {
-        bool twice;
-        if (!group_dedup(sc, &sc->group.at[sc->n_deduped], &twice, e))
+    bool mixed = false; /* rows that might be equal */
+    sc->group.n = sc->group_at = 0;
+    do {
+        struct member *room = vec_push(&sc->group);
+        if (!room)
+            return err_nomem(e);
+        room->twice = false;
+        if (!pop(sc, &room->run, &room->key, e))
             return false;
-    }
-    if (compare && !group_dedup(sc, &me, ret_twice, e))
-        return false;
-    if (*ret_twice) {
-        sc->stats.duplicates++;
+        const struct member *first = &sc->group.at[0];
+        mixed |= sc->group.n > 1 && (room->run->source == HEAD_SOURCE || room->run->source != first->run->source);
+    } while (sc->heap.n && run_row(sc, sc->heap.at[0])->ts == sc->group.at[0].key.ts &&
+             run_row(sc, sc->heap.at[0])->rank == sc->group.at[0].key.rank);
+    if (!mixed)
         return true;
+    dedup_reset(&sc->seen);
+    for (size_t i = 0; i < sc->group.n; i++) { /* in the order of acceptance */
+        struct member *m = &sc->group.at[sc->rq.backward ? sc->group.n - 1 - i : i];
+        if (!compare(sc, m, e))
+            return false;
+        sc->stats.duplicates += m->twice;
     }
-    struct member *room = vec_push(&sc->group);
-    if (!room)
-        return err_nomem(e);
-    *room = me;
-    r->in_group++;
-    sc->n_deduped += compare;
     return true;
 }
 
@@ -565,16 +553,14 @@ static bool emit(struct scan *sc, struct run *r, const struct row_key *k, size_t
     return !(sc->rq.columns & SCAN_METADATA) || metadata_of(sc, c, k->row, &sc->metadata[at], e);
 }
 
-/* Frees runs that the last batch was the last to show, unless the group still compares with their rows. */
+/* Runs used up that the last batch was the last to show. */
 static void free_retired(struct scan *sc)
 {
-    size_t kept = 0;
+    if (sc->group_at < sc->group.n)
+        return; /* rows of theirs are still to come */
     for (size_t i = 0; i < sc->retired.n; i++)
-        if (sc->retired.at[i]->in_group)
-            sc->retired.at[kept++] = sc->retired.at[i];
-        else
-            run_free(sc, sc->retired.at[i]);
-    sc->retired.n = kept;
+        run_free(sc, sc->retired.at[i]);
+    sc->retired.n = 0;
 }
 
 int scan_next(struct scan *sc, struct scan_batch *ret, struct err *e)
@@ -587,16 +573,17 @@ int scan_next(struct scan *sc, struct scan_batch *ret, struct err *e)
     if (sc->rq.limit)
         max = MIN(max, sc->rq.limit - sc->returned);
     while (n < max) {
-        struct run *r;
-        struct row_key k;
-        bool twice;
+        if (sc->group_at < sc->group.n) {
+            const struct member *m = &sc->group.at[sc->group_at++];
+            if (!m->twice && !emit(sc, m->run, &m->key, n++, e))
+                return -1;
+            continue;
+        }
         if (!open_due(sc, e))
             return -1;
         if (!sc->heap.n)
             break;
-        if (!pop(sc, &r, &k, e) || !seen_before(sc, r, &k, &twice, e))
-            return -1;
-        if (!twice && !emit(sc, r, &k, n++, e))
+        if (!group_next(sc, e))
             return -1;
     }
     if (!n)

@@ -21,7 +21,10 @@ static inline UNUSED void fixture_config(struct fixture *f)
     if (!options_defaults(store_options, &f->cfg, &e))
         test_fail(__FILE__, __LINE__, "defaults: %s", e.msg);
     free(f->cfg.data_dir);
-    f->cfg.data_dir = sv_dup(sv_of(test_dir()));
+    static int n;
+    char dir[512];
+    snprintf(dir, sizeof dir, "%s/store-%d", test_dir(), ++n);
+    f->cfg.data_dir = sv_dup(sv_of(dir));
     f->metrics = metrics_new();
 }
 
