@@ -320,7 +320,7 @@ static bool open_locked(struct catalog *c, struct err *ret_damage, struct err *e
     struct err why = {0};
     if (current_read(c, &there, &why) && (!there || load(c, &why)))
         return there || (pass_numbers(c, e) && rewrite(c, e));
-    bool missing = why.code == ERR_IO && why.sys == ENOENT;
+    bool missing = why.sys == ENOENT;
     if (why.code != ERR_CORRUPT && !missing) { /* of a newer release, unreadable, no memory: not ours to repair */
         if (e)
             *e = why;

@@ -17,10 +17,12 @@ static bool fail_char(struct reader *r, const char *where)
 {
     if (r->at >= r->text.n)
         return fail(r, "unexpected end of input inside braces");
-    sv c = sv_sub(r->text, r->at, 4);
-    size_t n = (unsigned char)*c.p < 0x80 ? 1 : sv_utf8_prefix(c);
+    size_t n = 1;
+    while (n < 4 && !sv_is_utf8(sv_sub(r->text, r->at, n)))
+        n++;
+    sv c = sv_sub(r->text, r->at, n);
     return err_at(r->e, ERR_PARSE, r->at, "1:%zu: parse error: unexpected character %s: '" SV_FMT "'", r->at + 1, where,
-                  SV_ARG(sv_sub(c, 0, n ? n : 1)));
+                  SV_ARG(c));
 }
 
 static void skip_blank(struct reader *r)

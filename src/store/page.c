@@ -14,6 +14,12 @@ struct page_reader {
     ZSTD_DCtx *z;
 };
 
+static uint64_t page_hash(const uint8_t h[static PAGE_HEAD], sv stored)
+{
+    uint64_t seed = get_le64(h) ^ get_le64(h + 8) * 0x9e3779b97f4a7c15u;
+    return XXH3_64bits_withSeed(stored.p ? stored.p : "", stored.n, seed);
+}
+
 struct page_writer *page_writer_new(void)
 {
     struct page_writer *w = calloc(1, sizeof *w);
@@ -72,7 +78,7 @@ bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv
     put_le32(h + 4, rows);
     put_le32(h + 8, (uint32_t)raw.n);
     put_le32(h + 12, (uint32_t)stored);
-    put_le64(h + 16, hash_bytes(sv_make(body, stored)));
+    put_le64(h + 16, page_hash(h, sv_make(body, stored)));
     memcpy(out->p + from, h, sizeof h);
     out->n += PAGE_HEAD + stored;
     *ret_stored = (uint32_t)(PAGE_HEAD + stored);
@@ -94,7 +100,7 @@ bool page_read(struct page_reader *r, sv bytes, enum page_encoding enc, struct b
     sv stored = sv_from(bytes, PAGE_HEAD);
     if (h.stored != stored.n || h.raw > PAGE_MAX_RAW)
         return err_set(e, ERR_CORRUPT, "page sizes: %u stored in %zu, %u raw", h.stored, stored.n, h.raw);
-    if (hash_bytes(stored) != h.hash)
+    if (page_hash(p, stored) != h.hash)
         return err_set(e, ERR_CORRUPT, "page checksum");
     if (h.encoding != enc || get_le16(p + 2) != 0 || h.codec > PAGE_ZSTD)
         return err_set(e, ERR_UNSUPPORTED, "page encoding %u, codec %u where encoding %u was expected", h.encoding,

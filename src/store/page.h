@@ -1,6 +1,7 @@
 /* page.h - the unit of a part file: one column of one block, or one table, behind a header that lets its bytes be checked
  * and sized before they are used. Header, 24 bytes LE: 0 encoding u8 | 1 codec u8 | 2 flags u16, 0 | 4 rows u32 | 8 raw
- * bytes u32 | 12 stored bytes u32 | 16 xxh3-64 of the stored bytes u64. */
+ * bytes u32 | 12 stored bytes u32 | 16 checksum u64: xxh3-64 of the stored bytes, its seed made from the 16 bytes before, so that it
+ * covers the header too. */
 #pragma once
 #include "base/buf.h"
 

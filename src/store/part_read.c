@@ -50,17 +50,6 @@ static bool corrupt(struct err *e, const char *what)
     return err_set(e, ERR_CORRUPT, "%s", what);
 }
 
-static bool head_read(int fd, struct part *p, struct err *e)
-{
-    uint8_t h[PART_HEAD];
-    if (!io_pread_all(fd, h, sizeof h, 0, p->name, e))
-        return false;
-    if (memcmp(h, PART_MAGIC, 8) != 0 || get_le32(h + 60) != crc32c(0, h, 60))
-        return corrupt(e, "not a part file, or its header is damaged");
-    memcpy(p->uuid, h + 16, 16);
-    return true;
-}
-
 static bool version_known(uint16_t major, uint32_t features, struct err *e)
 {
     if (major != PART_MAJOR || (features & ~(uint32_t)PART_FEATURES_KNOWN))
@@ -69,17 +58,34 @@ static bool version_known(uint16_t major, uint32_t features, struct err *e)
     return true;
 }
 
-static bool footer_read(int fd, struct part *p, struct footer *ret, struct err *e)
+static bool head_read(int fd, struct part *p, uint32_t *ret_features, struct err *e)
+{
+    uint8_t h[PART_HEAD];
+    if (!io_pread_all(fd, h, sizeof h, 0, p->name, e))
+        return false;
+    if (memcmp(h, PART_MAGIC, 8) != 0 || get_le32(h + 60) != crc32c(0, h, 60))
+        return corrupt(e, "not a part file, or its header is damaged");
+    memcpy(p->uuid, h + 16, 16);
+    *ret_features = get_le32(h + 12);
+    return version_known(get_le16(h + 8), *ret_features, e);
+}
+
+/* Of the footer and what the trailer says beside it. */
+static uint32_t trailer_crc(sv footer, const uint8_t t[static PART_TRAILER])
+{
+    return crc32c(crc32c(crc32c(0, footer.p, footer.n), t, 4), t + 8, PART_TRAILER - 8);
+}
+
+static bool footer_read(int fd, struct part *p, uint32_t features, struct footer *ret, struct err *e)
 {
     uint8_t t[PART_TRAILER], f[PART_FOOTER];
     if (p->file_bytes < PART_HEAD + PART_FOOTER + PART_TRAILER)
         return corrupt(e, "file is shorter than an empty part");
     if (!io_pread_all(fd, t, sizeof t, p->file_bytes - sizeof t, p->name, e))
         return false;
-    if (memcmp(t + 24, PART_MAGIC, 8) != 0 || get_le64(t + 16) != p->file_bytes)
+    if (memcmp(t + 24, PART_MAGIC, 8) != 0 || get_le64(t + 16) != p->file_bytes || get_le16(t + 8) != PART_MAJOR ||
+        get_le32(t + 12) != features)
         return corrupt(e, "trailer is damaged or the file was cut");
-    if (!version_known(get_le16(t + 8), get_le32(t + 12), e))
-        return false;
     uint32_t n = get_le32(t);
     if (n < PART_FOOTER || n > PART_FOOTER_MAX || n > p->file_bytes - PART_HEAD - PART_TRAILER)
         return corrupt(e, "footer length");
@@ -89,7 +95,7 @@ static bool footer_read(int fd, struct part *p, struct footer *ret, struct err *
         return err_nomem(e);
     if (!io_pread_all(fd, all.p, n, footer_at, p->name, e))
         return false;
-    if (crc32c(0, all.p, n) != get_le32(t + 4))
+    if (trailer_crc(sv_make(all.p, n), t) != get_le32(t + 4))
         return corrupt(e, "footer checksum");
     memcpy(f, all.p, sizeof f);
     *ret = (struct footer){.table_at = get_le64(f),
@@ -265,6 +271,7 @@ bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, 
     SCOPED(page_reader_free) struct page_reader *pr = page_reader_new();
     SCOPED(io_close) int fd = -1;
     struct footer f = {0};
+    uint32_t features = 0;
     struct stat st;
     if (!p || !pr)
         return err_nomem(e);
@@ -277,7 +284,7 @@ bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, 
     if (fstat(fd, &st) != 0)
         return err_sys(e, "cannot stat '%s'", p->name);
     p->file_bytes = (uint64_t)st.st_size;
-    if (!footer_read(fd, p, &f, e) || !head_read(fd, p, e) || !tables_read(fd, p, &f, reg, pr, e))
+    if (!head_read(fd, p, &features, e) || !footer_read(fd, p, features, &f, e) || !tables_read(fd, p, &f, reg, pr, e))
         return err_ctx(e, "part '%s'", p->name);
     *ret = TAKE(p);
     return true;

@@ -376,11 +376,11 @@ static bool file_end(struct writer *w, uint16_t index, uint16_t of, struct err *
     put_le16(f + 82, of);
     put_le64(f + 96, w->duplicates);
     put_le32(t, sizeof f);
-    put_le32(t + 4, crc32c(0, f, sizeof f));
     put_le16(t + 8, PART_MAJOR);
     put_le16(t + 10, PART_MINOR);
     put_le64(t + 16, w->file_at + w->file.n + sizeof f + sizeof t);
     memcpy(t + 24, PART_MAGIC, 8);
+    put_le32(t + 4, crc32c(crc32c(crc32c(0, f, sizeof f), t, 4), t + 8, sizeof t - 8));
     buf_put(&w->file, f, sizeof f);
     buf_put(&w->file, t, sizeof t);
     return buf_ok(&w->file, e) && file_drain(w, 0, e) && io_datasync(w->fd, w->what, e);

@@ -1,0 +1,382 @@
+/* What a request turns into, through the whole store: labels, metadata, times, limits and their texts. */
+#include "store/store_test.h"
+#include "base/varint.h"
+
+/* One ResourceLogs with hand-made resource, scope and record. */
+struct raw {
+    struct buf b;
+    size_t rl, sl, lr;
+};
+static void raw_begin(struct raw *r)
+{
+    *r = (struct raw){0};
+    r->rl = otlp_open(&r->b, 1);
+}
+
+TEST(metadata_is_ordered_by_name_and_later_additions_win)
+{
+    struct fixture f;
+    struct raw r;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    raw_begin(&r);
+    size_t res = otlp_open(&r.b, 1);
+    otlp_put_attr_str(&r.b, 1, SV("service.name"), SV("web"));
+    otlp_put_attr_str(&r.b, 1, SV("host.name"), SV("from resource"));
+    otlp_put_attr_str(&r.b, 1, SV("cloud.region"), SV("eu"));
+    size_t kv = otlp_open(&r.b, 1);
+    otlp_put_bytes(&r.b, 1, SV("nested"));
+    size_t any = otlp_open(&r.b, 2), list = otlp_open(&r.b, 6);
+    otlp_put_attr_str(&r.b, 1, SV("x.y"), SV("1"));
+    otlp_put_attr_i64(&r.b, 1, SV("n"), 7);
+    otlp_close(&r.b, list);
+    otlp_close(&r.b, any);
+    otlp_close(&r.b, kv);
+    otlp_close(&r.b, res);
+    size_t sl = otlp_open(&r.b, 2), scope = otlp_open(&r.b, 1);
+    otlp_put_bytes(&r.b, 1, SV("lib"));
+    otlp_put_bytes(&r.b, 2, SV("1.2"));
+    otlp_put_attr_str(&r.b, 3, SV("scope_attr"), SV("s"));
+    otlp_close(&r.b, scope);
+    size_t lr = otlp_open(&r.b, 2);
+    otlp_put_fixed64(&r.b, 1, 5);
+    otlp_put_fixed64(&r.b, 11, 6);
+    otlp_put_varint(&r.b, 2, 17);
+    otlp_put_bytes(&r.b, 3, SV("ERROR"));
+    otlp_put_attr_str(&r.b, 6, SV("host.name"), SV("from record"));
+    otlp_put_attr_str(&r.b, 6, SV("severity_text"), SV("overridden"));
+    otlp_put_attr_bool(&r.b, 6, SV("ok"), true);
+    otlp_put_attr_double(&r.b, 6, SV("d"), 1.5);
+    otlp_put_varint(&r.b, 7, 3);
+    otlp_put_fixed32(&r.b, 8, 1);
+    otlp_put_bytes(&r.b, 9, SV("\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef"));
+    otlp_put_bytes(&r.b, 10, SV("\x01\x23\x45\x67\x89\xab\xcd\xef"));
+    otlp_put_bytes(&r.b, 12, SV("evt"));
+    otlp_close(&r.b, lr);
+    otlp_close(&r.b, sl);
+    otlp_close(&r.b, r.rl);
+    CHECK_EQ(push_bytes(f.st, "fake", buf_view(&r.b), 1).code, PUSH_SENT);
+    CHECK_ROWS(&f, NULL, 0, SHOW_METADATA | SHOW_LABELS,
+               "{cloud_region=\"eu\", level=\"ERROR\", service_name=\"web\"} 5  d=1.5,detected_level=error,"
+               "dropped_attributes_count=3,event_name=evt,flags=1,host_name=from resource,nested_n=7,nested_x_y=1,"
+               "observed_timestamp=6,ok=true,scope_attr=s,scope_name=lib,scope_version=1.2,severity_number=17,"
+               "severity_text=ERROR,span_id=0123456789abcdef,trace_id=0123456789abcdef0123456789abcdef\n");
+    buf_done(&r.b);
+    fixture_done(&f);
+}
+
+TEST(time_falls_back_to_observed_and_then_to_arrival)
+{
+    struct fixture f;
+    SCOPED(buf_done) struct buf b = {0};
+    fixture_config(&f);
+    f.cfg.discover_log_levels = false;
+    REQUIRE(fixture_open(&f));
+    size_t rl = otlp_open(&b, 1), sl = otlp_open(&b, 2), lr = otlp_open(&b, 2);
+    otlp_put_fixed64(&b, 11, 70);
+    otlp_close(&b, lr);
+    lr = otlp_open(&b, 2);
+    otlp_close(&b, lr);
+    otlp_close(&b, sl);
+    otlp_close(&b, rl);
+    CHECK_EQ(push_bytes(f.st, "fake", buf_view(&b), 4242).code, PUSH_SENT);
+    CHECK_ROWS(&f, NULL, 0, SHOW_METADATA, "70 \n4242 \n");
+    fixture_close(&f); /* the arrival time is in the log: the row is the same after a restart */
+    REQUIRE(fixture_open(&f));
+    CHECK_ROWS(&f, NULL, 0, SHOW_METADATA | SHOW_LABELS,
+               "{service_name=\"unknown_service\"} 70 \n{service_name=\"unknown_service\"} 4242 \n");
+    fixture_done(&f);
+}
+
+TEST(level_label_is_the_severity_text_when_there_is_one)
+{
+    struct fixture f;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    push_records(f.st, "web",
+                 (struct rec[]){{.ts = 1, .line = "a", .severity_text = "Warning"},
+                                {.ts = 2, .line = "b", .severity_number = 9},
+                                {.ts = 3, .line = "level=debug c"}},
+                 3);
+    CHECK_ROWS(&f, NULL, 0, SHOW_LABELS | SHOW_METADATA,
+               "{level=\"Warning\", service_name=\"web\"} 1 a detected_level=warn,severity_text=Warning\n"
+               "{service_name=\"web\"} 2 b detected_level=info,severity_number=9\n"
+               "{service_name=\"web\"} 3 level=debug c detected_level=debug\n");
+    fixture_done(&f);
+}
+
+TEST(level_label_may_be_off)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.level_label = false;
+    REQUIRE(fixture_open(&f));
+    push_records(f.st, "web", (struct rec[]){{.ts = 1, .line = "a", .severity_text = "INFO"}}, 1);
+    CHECK_ROWS(&f, NULL, 0, SHOW_LABELS, "{service_name=\"web\"} 1 a\n");
+    fixture_done(&f);
+}
+
+TEST(a_detected_level_that_came_along_is_kept_as_a_word)
+{
+    struct fixture f;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    push_records(f.st, "web", (struct rec[]){{.ts = 1, .line = "error", .attrs = {"detected_level", "WRN"}}}, 1);
+    CHECK_ROWS(&f, NULL, 0, SHOW_METADATA, "1 error detected_level=warn\n");
+    fixture_done(&f);
+}
+
+TEST(limits_refuse_records_and_keep_the_rest)
+{
+    struct fixture f;
+    char big[300];
+    fixture_config(&f);
+    f.cfg.max_line_size = 100;
+    f.cfg.max_structured_metadata_size = 200;
+    f.cfg.max_structured_metadata_entries_count = 3;
+    REQUIRE(fixture_open(&f));
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    struct push_result r = push_records(f.st, "web",
+                                        (struct rec[]){{.ts = 1, .line = big},
+                                                       {.ts = 2, .line = "fine"},
+                                                       {.ts = 3, .line = "m", .attrs = {"k", big}},
+                                                       {.ts = 4, .line = big},
+                                                       {.ts = 5, .line = "n", .attrs = {"a", "1", "b", "2", "c", "3", "d"}},
+                                                       {.ts = 6, .line = "o", .attrs = {"a", "1", "b", "2", "c", "3"}}},
+                                        6);
+    CHECK_EQ(r.code, PUSH_SENT);
+    CHECK_EQ(r.n_rejected, 4);
+    CHECK_EQ(r.err.code, ERR_INVALID);
+    CHECK_STR(r.err.msg, "2 errors like: max entry size '100' bytes exceeded for stream '{service_name=\"web\"}' while adding "
+                         "an entry with length '299' bytes; 1 errors like: stream '{service_name=\"web\"}' has structured "
+                         "metadata too large: '300' bytes, limit: '200' bytes, see max_structured_metadata_size; 1 errors "
+                         "like: stream '{service_name=\"web\"}' has too many structured metadata labels: '4', limit: '3', "
+                         "see max_structured_metadata_entries_count");
+    CHECK_ROWS(&f, NULL, 0, 0, "2 fine\n6 o\n");
+    SCOPED(buf_done) struct buf m = {0};
+    metrics_print(f.metrics, &m);
+    CHECK(sv_find(buf_view(&m), SV("loki_discarded_samples_total{reason=\"line_too_long\",tenant=\"fake\"} 2\n")) != SV_NPOS);
+    fixture_close(&f);
+    f.cfg.max_line_size = 0; /* what was refused then stays refused after a restart with other limits */
+    REQUIRE(fixture_open(&f));
+    CHECK_ROWS(&f, NULL, 0, 0, "2 fine\n6 o\n");
+    fixture_done(&f);
+}
+
+TEST(a_request_refused_whole_is_rejected)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.max_line_size = 2;
+    REQUIRE(fixture_open(&f));
+    struct push_result r = push_records(f.st, "web", (struct rec[]){{.ts = 1, .line = "long"}}, 1);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK_STR(r.err.msg, "max entry size '2' bytes exceeded for stream '{service_name=\"web\"}' while adding an entry with "
+                         "length '4' bytes");
+    r = push_bytes(f.st, "fake", SV(""), 1);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK_ERR(&r.err, ERR_NOT_FOUND, "error at least one valid stream is required for ingestion");
+    fixture_done(&f);
+}
+
+TEST(age_limits)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.reject_old_samples_max_age = 3600 * NS_PER_S;
+    f.cfg.creation_grace_period = 600 * NS_PER_S;
+    REQUIRE(fixture_open(&f));
+    int64_t now = clock_wall_ns();
+    struct push_result r = push_records(f.st, "web",
+                                        (struct rec[]){{.ts = now - 7200 * NS_PER_S, .line = "old"},
+                                                       {.ts = now, .line = "now"},
+                                                       {.ts = now + 1200 * NS_PER_S, .line = "new"}},
+                                        3);
+    CHECK_EQ(r.n_rejected, 2);
+    CHECK(sv_find(sv_of(r.err.msg), SV("has timestamp too old: ")) != SV_NPOS);
+    CHECK(sv_find(sv_of(r.err.msg), SV("has timestamp too new: ")) != SV_NPOS);
+    fixture_done(&f);
+}
+
+TEST(streams_of_a_tenant_are_limited)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.max_streams_per_user = 2;
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(push_records(f.st, "a", (struct rec[]){{.ts = 1, .line = "x"}}, 1).code, PUSH_SENT);
+    CHECK_EQ(push_records(f.st, "b", (struct rec[]){{.ts = 1, .line = "x"}}, 1).code, PUSH_SENT);
+    struct push_result r = push_records(f.st, "c", (struct rec[]){{.ts = 1, .line = "x"}}, 1);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK_ERR(&r.err, ERR_LIMIT, "maximum active stream limit exceeded when trying to create stream {service_name=\"c\"}");
+    CHECK_EQ(push_records(f.st, "a", (struct rec[]){{.ts = 2, .line = "x"}}, 1).code, PUSH_SENT);
+    clock_shift_for_test(0, 2 * 3600 * NS_PER_S); /* streams unused for an hour make room */
+    CHECK_EQ(push_records(f.st, "c", (struct rec[]){{.ts = 1, .line = "x"}}, 1).code, PUSH_SENT);
+    clock_shift_for_test(0, -2 * 3600 * NS_PER_S);
+    fixture_done(&f);
+}
+
+TEST(label_limits_refuse_a_source)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.max_label_value_length = 4;
+    f.cfg.discover_service_name = false;
+    REQUIRE(fixture_open(&f));
+    for (int i = 0; i < 2; i++) { /* the second time from the cache */
+        struct push_result r = push_records(f.st, "toolong", (struct rec[]){{.ts = 1, .line = "x"}, {.ts = 2}}, 2);
+        CHECK_EQ(r.code, PUSH_REJECTED);
+        CHECK_STR(r.err.msg, "2 errors like: stream '{service_name=\"toolong\"}' has label value too long: 'toolong'");
+    }
+    struct push_result r = push_records(f.st, NULL, (struct rec[]){{.ts = 1, .line = "x"}}, 1);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK_STR(r.err.msg, "error at least one label pair is required per stream");
+    r = push_records(f.st, "ok", (struct rec[]){{.ts = 1, .line = "x", .severity_text = "toolong"}, {.ts = 2}}, 2);
+    CHECK_EQ(r.n_rejected, 1);
+    fixture_done(&f);
+}
+
+TEST(an_attribute_without_a_name_refuses_its_record)
+{
+    struct fixture f;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    struct push_result r = push_records(
+        f.st, "web", (struct rec[]){{.ts = 1, .line = "bad", .attrs = {"", "v"}}, {.ts = 2, .line = "good"}}, 2);
+    CHECK_EQ(r.n_rejected, 1);
+    CHECK_STR(r.err.msg, "label name is empty");
+    CHECK_ROWS(&f, NULL, 0, 0, "2 good\n");
+    fixture_done(&f);
+}
+
+TEST(bad_utf8_in_metadata_becomes_a_space_and_lines_stay)
+{
+    struct fixture f;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    push_records(f.st, "web", (struct rec[]){{.ts = 1, .line = "l\xff", .attrs = {"k", "a\xff\xfe" "b"}}}, 1);
+    CHECK_ROWS(&f, NULL, 0, SHOW_METADATA, "1 l\xff detected_level=unknown,k=a b\n");
+    fixture_done(&f);
+}
+
+TEST(tenants_do_not_see_each_other)
+{
+    struct fixture f;
+    SCOPED(buf_done) struct buf b = {0};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    put_records(&b, "web", (struct rec[]){{.ts = 1, .line = "secret"}}, 1);
+    CHECK_EQ(push_bytes(f.st, "other", buf_view(&b), 1).code, PUSH_SENT);
+    CHECK_ROWS(&f, NULL, 0, 0, "");
+    struct err e = {0};
+    CHECK_OK(store_flush(f.st, &e), &e);
+    CHECK_ROWS(&f, NULL, 0, 0, "");
+    fixture_done(&f);
+}
+
+/* ---- Loki push ---- */
+
+static void put_loki_entry(struct buf *b, int64_t s, int32_t ns, const char *line, const char *name, const char *value)
+{
+    size_t en = otlp_open(b, 2), t = otlp_open(b, 1);
+    otlp_put_varint(b, 1, (uint64_t)s);
+    otlp_put_varint(b, 2, (uint64_t)(int64_t)ns);
+    otlp_close(b, t);
+    otlp_put_bytes(b, 2, sv_of(line));
+    if (name) {
+        size_t sm = otlp_open(b, 3);
+        otlp_put_bytes(b, 1, sv_of(name));
+        otlp_put_bytes(b, 2, sv_of(value));
+        otlp_close(b, sm);
+    }
+    otlp_close(b, en);
+}
+
+static struct push_result push_loki(struct store *st, struct buf *b)
+{
+    return PUSH_WAIT(store_push_loki(st, SV("fake"), buf_view(b), 1, waiting_done, &w_));
+}
+
+TEST(loki_push_labels_may_follow_entries)
+{
+    struct fixture f;
+    SCOPED(buf_done) struct buf b = {0};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    size_t s = otlp_open(&b, 1);
+    put_loki_entry(&b, 1, 5, "level=warn one", "trace.id", "t1");
+    put_loki_entry(&b, 1, 5, "two", "severity_number", "18");
+    otlp_put_bytes(&b, 1, SV("{app=\"web\", env='dev'}"));
+    otlp_close(&b, s);
+    s = otlp_open(&b, 1);
+    otlp_put_bytes(&b, 1, SV("{nothing=\"here\"}"));
+    otlp_close(&b, s);
+    CHECK_EQ(push_loki(f.st, &b).code, PUSH_SENT);
+    const char *want =
+        "{app=\"web\", env=\"dev\", service_name=\"web\"} 1000000005 level=warn one detected_level=warn,trace_id=t1\n"
+        "{app=\"web\", env=\"dev\", service_name=\"web\"} 1000000005 two detected_level=error,severity_number=18\n";
+    CHECK_ROWS(&f, NULL, 0, SHOW_LABELS | SHOW_METADATA, want);
+    fixture_close(&f);
+    REQUIRE(fixture_open(&f));
+    CHECK_ROWS(&f, NULL, 0, SHOW_LABELS | SHOW_METADATA, want);
+    fixture_done(&f);
+}
+
+TEST(loki_push_with_bad_labels_is_refused_whole)
+{
+    struct fixture f;
+    SCOPED(buf_done) struct buf b = {0};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    size_t s = otlp_open(&b, 1);
+    otlp_put_bytes(&b, 1, SV("{app=\"fine\"}"));
+    put_loki_entry(&b, 1, 0, "x", NULL, NULL);
+    otlp_close(&b, s);
+    s = otlp_open(&b, 1);
+    otlp_put_bytes(&b, 1, SV("{a-b=\"x\"}"));
+    put_loki_entry(&b, 1, 0, "y", NULL, NULL);
+    otlp_close(&b, s);
+    struct push_result r = push_loki(f.st, &b);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK_ERR(&r.err, ERR_PARSE, "couldn't parse labels: 1:3: parse error: unexpected character inside braces: '-'");
+    CHECK_ROWS(&f, NULL, 0, 0, "");
+    fixture_done(&f);
+}
+
+TEST(loki_push_refuses_a_stream_and_keeps_the_others)
+{
+    struct fixture f;
+    SCOPED(buf_done) struct buf b = {0};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    size_t s = otlp_open(&b, 1);
+    otlp_put_bytes(&b, 1, SV("{a=\"1\",a=\"2\"}"));
+    put_loki_entry(&b, 1, 0, "x", NULL, NULL);
+    otlp_close(&b, s);
+    s = otlp_open(&b, 1);
+    otlp_put_bytes(&b, 1, SV("{job=\"j\"}"));
+    put_loki_entry(&b, 2, 0, "y", NULL, NULL);
+    otlp_close(&b, s);
+    struct push_result r = push_loki(f.st, &b);
+    CHECK_EQ(r.code, PUSH_SENT);
+    CHECK_EQ(r.n_rejected, 1);
+    CHECK_STR(r.err.msg, "stream '{a=\"1\",a=\"2\"}' has duplicate label name: 'a'");
+    CHECK_ROWS(&f, NULL, 0, SHOW_LABELS, "{job=\"j\", service_name=\"j\"} 2000000000 y\n");
+    fixture_done(&f);
+}
+
+TEST(loki_push_that_is_no_protobuf_is_refused)
+{
+    struct fixture f;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    static const char *const bad[] = {"\x0a\x05" "x", "\xff\xff", "\x0a\x03\x12\x05" "x"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct buf b = {.p = (char *)(uintptr_t)bad[i], .n = strlen(bad[i])};
+        struct push_result r = push_loki(f.st, &b);
+        CHECK_EQ(r.code, PUSH_REJECTED);
+        CHECK_ERR(&r.err, ERR_PARSE, "malformed push request");
+    }
+    fixture_done(&f);
+}
