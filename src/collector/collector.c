@@ -206,7 +206,8 @@ static bool open_exporter(struct collector *c, const struct component *cp, struc
         ex->opened = true;
     }
     c->n_exporters++;
-    struct sender_config sc = {.id = cp->id, .settings = component_sender(cp), .data_dir = c->data_dir,
+    struct sender_config sc = {.id = cp->id, .settings = component_sender(cp),
+                               .data_dir = config_queue_dir(c->cfg, cp, c->data_dir),
                                .metrics = c->rt.metrics};
     config_batching(c->cfg, cp, &sc.batching);
     return sender_open(&sc, &ex->inner, &ex->sender, e) || err_ctx(e, "exporter \"%s\"", cp->id);
@@ -297,6 +298,8 @@ static bool open_extensions(struct collector *c, struct err *e)
 {
     for (size_t i = 0; i < c->cfg->n_extensions; i++) {
         const struct component *cp = c->cfg->extensions[i];
+        if (!cp->plug->extension.open)
+            continue;
         struct running *rx = vec_push(&c->extensions);
         if (!rx)
             return err_nomem(e);

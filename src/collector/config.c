@@ -481,6 +481,26 @@ static void read_service(struct builder *bd, struct collector_config *cfg)
         read_pipeline(bd, c);
 }
 
+/* A queue's storage must be an extension that is listed in service::extensions. */
+static void check_storage(struct builder *bd, const struct collector_config *cfg)
+{
+    for (size_t i = 0; i < bd->components.n; i++) {
+        const struct component *cp = &bd->components.at[i];
+        const struct sender_settings *st = cp->plug->kind == PLUG_EXPORTER ? component_sender(cp) : NULL;
+        if (!st || !st->queue.storage || !*st->queue.storage)
+            continue;
+        bool found = false;
+        for (size_t k = 0; k < cfg->n_extensions; k++)
+            found |= same_id(sv_of(st->queue.storage), cfg->extensions[k]->id) &&
+                     cfg->extensions[k]->plug->extension.directory;
+        if (!found)
+            problem_at(bd->ps, cp->line, cp->column,
+                       "exporters::%s::sending_queue::storage: \"%s\" is not a storage extension of service::extensions "
+                       "(without storage the queue is on disk too, under the data directory)",
+                       cp->id, st->queue.storage);
+    }
+}
+
 /* An exporter has one queue, so the batch processors in front of it must agree. */
 static void check_batching(struct builder *bd)
 {
@@ -541,6 +561,7 @@ static void read_file(struct builder *bd, struct collector_config *cfg)
     }
     read_service(bd, cfg);
     check_batching(bd);
+    check_storage(bd, cfg);
 }
 
 static bool parse(sv text, const char *file, const struct collector_sink *sinks, size_t n_sinks, struct problems *ps,
@@ -582,6 +603,15 @@ void config_batching(const struct collector_config *cfg, const struct component 
     if (st && st->queue.batch_set)
         *ret = (struct batching){.min_records = st->queue.batch.min_size, .max_records = st->queue.batch.max_size,
                                  .timeout_ns = st->queue.batch.flush_timeout};
+}
+
+const char *config_queue_dir(const struct collector_config *cfg, const struct component *exporter, const char *data_dir)
+{
+    const struct sender_settings *st = component_sender(exporter);
+    for (size_t i = 0; st && st->queue.storage && i < cfg->n_extensions; i++)
+        if (same_id(sv_of(st->queue.storage), cfg->extensions[i]->id))
+            return cfg->extensions[i]->plug->extension.directory(cfg->extensions[i]);
+    return data_dir;
 }
 
 const struct sender_settings *component_sender(const struct component *exporter)

@@ -27,5 +27,7 @@ struct collector_config {
 };
 struct sender_settings;
 const struct sender_settings *component_sender(const struct component *exporter); /* NULL: its type has none */
+/* Where its queue lies: a storage extension's directory, else data_dir. */
+const char *config_queue_dir(const struct collector_config *cfg, const struct component *exporter, const char *data_dir);
 /* How the queue of this exporter merges: the batch processor of its pipelines, or its own sending_queue.batch. */
 void config_batching(const struct collector_config *cfg, const struct component *exporter, struct batching *ret);

@@ -112,7 +112,8 @@ TEST(what_is_wrong_is_named_with_its_place)
          "c.yaml:1:14: 'processors' unknown type: \"batsh\" for id: \"batsh\" (valid values: [batch memory_limiter]); "
          "did you mean \"batch\"?\n"},
         {false, "extensions: {zpages: , health_check: {path: x}}\nconnectors: {count: }\n",
-         "c.yaml:1:14: 'extensions' unknown type: \"zpages\" for id: \"zpages\" (valid values: [health_check])\n"
+         "c.yaml:1:14: 'extensions' unknown type: \"zpages\" for id: \"zpages\" (valid values: [file_storage "
+         "health_check])\n"
          "c.yaml:1:45: extensions::health_check: path must start with /\n"
          "c.yaml:2:14: 'connectors' unknown type: \"count\" for id: \"count\" (valid values: [])\n"},
         {false, "processors: {batch: {time_out: 1s}}\n",
@@ -174,11 +175,11 @@ TEST(what_is_wrong_is_named_with_its_place)
          "c.yaml:7:11: exporters::otlp/d: requires a non-empty \"endpoint\"\n"
          "c.yaml:8:22: exporters::otlp/e: invalid port \"x\" in endpoint \"host:x\" (write host:port)\n"
          "c.yaml:9:25: exporters::otlphttp/b::headers: expected a map, found a list\n"
-         "c.yaml:9:64: exporters::otlphttp/b::sending_queue::storage is not supported: the queue is always on disk, under "
-         "the data directory\n"
          "c.yaml:9:94: exporters::otlphttp/b::sending_queue: invalid sizer: kilos (requests, items, bytes)\n"
          "c.yaml:9:61: exporters::otlphttp/b::sending_queue: `num_consumers` must be positive\n"
-         "c.yaml:9:15: exporters::otlphttp/b: at least one endpoint must be specified\n"},
+         "c.yaml:9:15: exporters::otlphttp/b: at least one endpoint must be specified\n"
+         "c.yaml:9:3: exporters::otlphttp/b::sending_queue::storage: \"file_storage\" is not a storage extension of "
+         "service::extensions (without storage the queue is on disk too, under the data directory)\n"},
         {true,
          "receivers: {otlp: {protocols: {http: }}}\n"
          "processors: {batch: }\n"
@@ -231,6 +232,22 @@ TEST(what_is_wrong_is_named_with_its_place)
             printf("#   in case %zu: %.100s\n", i, cases[i].yaml);
         collector_config_free(cfg);
     }
+}
+
+TEST(a_storage_extension_moves_the_queue)
+{
+    SCOPED(buf_done) struct buf problems = {0}, warnings = {0};
+    struct collector_config *cfg = parse(
+        "receivers: {otlp: {protocols: {http: }}}\n"
+        "extensions: {file_storage/q: {directory: /var/q}}\n"
+        "exporters: {otlp: {endpoint: \"x:1\", sending_queue: {storage: file_storage/q}}, otlphttp: {endpoint: \"http://x\"}}\n"
+        "service: {extensions: [file_storage/q], pipelines: {logs: {receivers: [otlp], exporters: [otlp, otlphttp]}}}\n",
+        &problems, &warnings);
+    CHECK_SV(buf_view(&problems), SV(""));
+    REQUIRE(cfg);
+    CHECK_STR(config_queue_dir(cfg, cfg->pipelines[0].exporters[0], "data"), "/var/q");
+    CHECK_STR(config_queue_dir(cfg, cfg->pipelines[0].exporters[1], "data"), "data");
+    collector_config_free(cfg);
 }
 
 TEST(keys_without_effect_are_warnings)

@@ -61,6 +61,8 @@ struct plug {
             void (*close)(void *self); /* pushes under way are answered with PUSH_RETRY first */
         } exporter;
         struct {
+            /* Storage: where queues that name it lie. Then there is nothing else. */
+            const char *(*directory)(const struct component *cp);
             bool (*open)(const struct component *cp, const struct runtime *rt, void **ret, struct err *e);
             void (*ready)(void *self, bool is_ready); /* all pipelines run; or they are about to stop */
             void (*close)(void *self);
@@ -73,4 +75,4 @@ extern const char *const plug_kind_names[PLUG_KINDS]; /* "receiver", … */
 const struct plug *plug_find(enum plug_kind kind, sv type);
 
 extern const struct plug receiver_otlp, processor_batch, processor_memory_limiter, exporter_otlphttp,
-    exporter_otlp_grpc, exporter_debug, extension_health_check;
+    exporter_otlp_grpc, exporter_debug, extension_file_storage, extension_health_check;

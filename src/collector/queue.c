@@ -20,6 +20,7 @@
 #define MERGE_BYTES ((size_t)4 << 20) /* a batch of several requests is at most this large: receivers have limits */
 #define TENANT_MAX 255
 #define READ_RETRY_MS 1000
+#define KEEP_BYTES ((size_t)256 << 10) /* larger buffers are given back when nothing waits */
 
 struct range {
     bool out;
@@ -378,6 +379,15 @@ static bool is_full(const struct queue *q, const struct merging *m)
            q->merge.n >= MERGE_BYTES;
 }
 
+/* Nothing waits: what the largest request needed is not kept for ever. */
+static void shrink(struct queue *q)
+{
+    if (q->merge.cap > KEEP_BYTES)
+        buf_done(&q->merge);
+    if (q->carry.cap > KEEP_BYTES)
+        buf_done(&q->carry);
+}
+
 /* Joins requests until the batch is full, its time is up, or (without a timeout) nothing more waits. */
 static bool merge(struct queue *q, struct merging *m, bool *ret_by_size)
 {
@@ -403,6 +413,8 @@ static bool merge(struct queue *q, struct merging *m, bool *ret_by_size)
             *ret_by_size = false;
             return true;
         }
+        if (q->parts.n == 0)
+            shrink(q);
         wait_readable(q, seen, r < 0 ? clock_mono_ns() + READ_RETRY_MS * NS_PER_MS : q->parts.n ? until : 0);
     }
 }

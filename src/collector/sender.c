@@ -47,6 +47,7 @@ static const struct option queue_options[] = {
     OPT(U64, struct queue_settings, num_consumers, "1", "batches under way at a time; 1 keeps the order (upstream: 10)"),
     OPT(U64, struct queue_settings, queue_size, NULL,
         "most that may wait, in units of the sizer; unset: 1 GiB (upstream: 1000 requests)"),
+    OPT(STR, struct queue_settings, storage, NULL, "a file_storage extension, for another directory than the data directory"),
     OPT(STR, struct queue_settings, sizer, NULL, "requests, items (records) or bytes; unset: requests"),
     {0}};
 static const struct sub queue_subs[] = {
@@ -56,7 +57,6 @@ static const struct sub queue_subs[] = {
 static const struct other_key queue_others[] = {
     {"block_on_overflow", KEY_UNSUPPORTED, "a full queue is answered with 503 or UNAVAILABLE, and the sender tries again"},
     {"wait_for_result", KEY_UNSUPPORTED, "the queue is on disk; set enabled: false to wait for the exporter's answer"},
-    {"storage", KEY_UNSUPPORTED, "the queue is always on disk, under the data directory"},
     {0}};
 static void queue_check(const struct reading *rd, void *cfg)
 {

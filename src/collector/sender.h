@@ -12,6 +12,7 @@ struct queue_settings {
     bool enabled;
     uint64_t num_consumers, queue_size; /* queue_size 0: 1 GiB, whatever the sizer */
     char *sizer;                        /* NULL: requests when queue_size is given, else bytes */
+    char *storage;                      /* a storage extension's id; NULL: under the data directory */
     bool batch_set;
     struct batch_settings batch;
 };
