@@ -6,7 +6,7 @@
  * What the services say is demo_shop.c. */
 #include "cli/demo.h"
 #include "base/clock.h"
-#include "base/option.h"
+#include "cli/cli.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -257,37 +257,25 @@ static int demo(struct shop *shop)
     }
     stop_all(shop);
     sigprocmask(SIG_SETMASK, &shop->before, NULL);
-    return started && !shop->failed ? 0 : 1;
+    return started && !shop->failed ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int usage(struct err *e)
-{
-    fprintf(stderr, "weir demo: %s\nSee weir demo --help.\n", e->msg);
-    return 2;
-}
-
-int demo_main(int argc, char **argv)
+int cmd_demo(const struct command *cmd, int argc, char **argv)
 {
     struct shop shop = {.pipes = {-1, -1, -1, -1, -1}};
-    const struct option_group groups[] = {{"Options", demo_options, &shop.opt}};
+    const struct option_group group = {"Options", demo_options, &shop.opt};
     struct err e = {0};
-    int at = 1, code = 2;
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        struct buf help = {0};
-        options_print_help(groups, 1, &help);
-        printf("Usage: weir demo [OPTIONS]\n\nA small plant shop of %d services that log realistically and misbehave on request.\n\n"
-               SV_FMT, SHOP_SERVICES, SV_ARG(buf_view(&help)));
-        buf_done(&help);
-        return 0;
+    int at = 1, rc = EXIT_USAGE;
+    if (!options_defaults(demo_options, &shop.opt, &e)) {
+        rc = cli_fail(cmd, &e);
+    } else if (cli_options(cmd, &group, 1, argc, argv, &at, &rc)) {
+        if (at < argc)
+            fprintf(stderr, "weir demo: unexpected '%s'; see weir demo --help\n", argv[at]);
+        else if (!(shop.opt.rate >= 0 && shop.opt.rate <= 1e6 && shop.opt.bugs >= 0 && shop.opt.bugs <= 1e5))
+            fprintf(stderr, "weir demo: --rate is 0 to 1000000 and --bugs 0 to 100000\n");
+        else
+            rc = demo(&shop);
     }
-    if (!options_defaults(demo_options, &shop.opt, &e) || !options_parse_args(groups, 1, argc, argv, &at, &e))
-        usage(&e);
-    else if (at < argc)
-        err_set(&e, ERR_INVALID, "unexpected '%s'", argv[at]), usage(&e);
-    else if (!(shop.opt.rate >= 0 && shop.opt.rate <= 1e6 && shop.opt.bugs >= 0 && shop.opt.bugs <= 1e5))
-        err_set(&e, ERR_INVALID, "--rate is 0 to 1000000 and --bugs 0 to 100000"), usage(&e);
-    else
-        code = demo(&shop);
     options_done(demo_options, &shop.opt);
-    return code;
+    return rc;
 }

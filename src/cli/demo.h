@@ -3,8 +3,6 @@
 #include "base/def.h"
 #include <weir/weir.h>
 
-int demo_main(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
-
 enum shop_service { SHOP_USER, SHOP_PLANT, SHOP_SIMULATION, SHOP_WEBSOCKET, SHOP_BUG, SHOP_SERVICES };
 enum shop_event {
     SHOP_LOGIN,  /* somebody signs in, or fails to */

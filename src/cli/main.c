@@ -13,6 +13,7 @@ static const struct command commands[] = {
     {"labels", "[NAME]", "list label names, or the values of one label", NULL, cmd_labels},
     {"series", "[SELECTOR]", "list the streams that match a selector", NULL, cmd_series},
     {"check", "FILE", "validate a collector configuration", NULL, cmd_check},
+    {"demo", "", "a small plant shop of five services that logs, and misbehaves on request", NULL, cmd_demo},
 };
 
 static void print_usage(FILE *to)
@@ -22,7 +23,7 @@ static void print_usage(FILE *to)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(to, "\nOptions of a command: weir COMMAND --help\n"
-                "To see it work: weir up, then open http://127.0.0.1:3000\n");
+                "To see it work: weir up, then weir demo in another terminal, then http://127.0.0.1:3000\n");
 }
 
 struct cursor {
