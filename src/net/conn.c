@@ -157,12 +157,22 @@ static void sent(struct http_conn *c, size_t n)
         http_exchange_free(TAKE(c->sending));
 }
 
+/* The session has ended, properly or not. */
+static void http2_over(struct http_conn *c)
+{
+    if (!c->close_after && http2_failed(c->h2)) {
+        http_server_count(c->sl->server, REJECT_PROTOCOL);
+        c->unread = true;
+    }
+    c->close_after = true;
+}
+
 /* Sends what the socket takes. */
 static void conn_flush(struct http_conn *c)
 {
     while (!c->dead) {
         if (c->h2 && c->out.n - c->out_at < OUT_HIGH && !http2_pull(c->h2, &c->out, c->out_at + OUT_HIGH))
-            c->close_after = true;
+            http2_over(c);
         struct iovec iov[2];
         int n_iov = 0;
         if (c->out.n > c->out_at)
@@ -404,10 +414,8 @@ static void on_h2_closed(void *ctx, int32_t stream)
 static void http2_input(struct http_conn *c, sv in)
 {
     c->ping_ms = 0;
-    if (!http2_feed(c->h2, in, clock_mono_ms())) {
-        http_server_count(c->sl->server, REJECT_PROTOCOL);
-        c->close_after = c->unread = true;
-    }
+    if (!http2_feed(c->h2, in, clock_mono_ms()))
+        http2_over(c);
 }
 
 static bool start_http1(struct http_conn *c)

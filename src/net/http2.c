@@ -41,8 +41,8 @@ struct http2 {
     uint32_t n_handed;
     int64_t now_ms, calm_at_ms;
     double calm_tokens;
-    bool over;
-    const char *error;
+    bool over;   /* nothing more is taken in */
+    bool failed; /* because the peer broke the rules */
 };
 
 /* --- streams --- */
@@ -170,8 +170,7 @@ static int calm(struct http2 *h)
     h->calm_at_ms = h->now_ms;
     if (h->calm_tokens < 1) {
         static const char why[] = "too_many_pings"; /* the debug data gRPC clients know */
-        h->error = why;
-        h->over = true;
+        h->over = h->failed = true;
         return nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng),
                                      NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)why, sizeof why - 1);
     }
@@ -215,6 +214,8 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *ctx)
 {
     struct http2 *h = ctx;
+    if (f->hd.type == NGHTTP2_GOAWAY && f->goaway.error_code != NGHTTP2_NO_ERROR)
+        h->failed = true; /* nghttp2 found something */
     if ((f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA) &&
         f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
         nghttp2_session_get_stream_remote_close(ng, f->hd.stream_id) == 0)
@@ -236,13 +237,6 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     return 0;
 }
 
-static int on_error(nghttp2_session *ng, int code, const char *msg, size_t n, void *ctx)
-{
-    struct http2 *h = ctx;
-    h->error = nghttp2_strerror(code);
-    return 0;
-}
-
 /* --- the session --- */
 
 static nghttp2_session_callbacks *callbacks_new(void)
@@ -256,7 +250,6 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    nghttp2_session_callbacks_set_error_callback2(cb, on_error);
     return cb;
 }
 
@@ -292,7 +285,6 @@ struct http2 *http2_new(const struct http2_config *cfg)
         return NULL;
     h->cfg = *cfg;
     h->calm_tokens = CALM_BURST;
-    h->error = "";
     if (!session_open(h)) {
         http2_free(h);
         return NULL;
@@ -317,8 +309,7 @@ bool http2_feed(struct http2 *h, sv in, int64_t now_ms)
         return false;
     ssize_t n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)in.p, in.n);
     if (n < 0) {
-        h->error = nghttp2_strerror((int)n);
-        h->over = true;
+        h->over = h->failed = true;
     }
     return !h->over;
 }
@@ -469,7 +460,7 @@ bool http2_idle(const struct http2 *h)
     return !h->oldest;
 }
 
-const char *http2_last_error(const struct http2 *h)
+bool http2_failed(const struct http2 *h)
 {
-    return h->error;
+    return h->failed;
 }

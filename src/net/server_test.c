@@ -689,6 +689,29 @@ TEST(h2_too_many_pings)
     stop();
 }
 
+TEST(h2_protocol_errors_end_the_connection)
+{
+    REQUIRE(start((struct http_server_config){0}));
+    SCOPED(buf_done) struct buf b = {0};
+    put_frame(&b, F_DATA, 0, 1, SV("on a stream that was never opened"));
+    int fd = dial_h2(&b);
+    static struct frame f;
+    REQUIRE(hear_type(fd, F_GOAWAY, &f));
+    CHECK_EQ(code_at(&f, 4), 1); /* PROTOCOL_ERROR */
+    CHECK(!hear_frame(fd, &f));
+    CHECK_EQ(rejected("protocol_error"), 1);
+    close(fd);
+    b.n = 0;
+    put_frame(&b, F_GOAWAY, 0, 0, SV("\0\0\0\0\0\0\0\0")); /* a proper farewell */
+    fd = dial_h2(&b);
+    while (hear_frame(fd, &f))
+        ;
+    CHECK_SOON(connections() == 0, 5000);
+    CHECK_EQ(rejected("protocol_error"), 1);
+    close(fd);
+    stop();
+}
+
 TEST(h2_answers_nobody_takes_are_dropped)
 {
     REQUIRE(start((struct http_server_config){.read_timeout_ms = 200}));
