@@ -10,12 +10,12 @@ struct http_client;
 
 struct http_client_config {
     const char *name;
-    const char *user_agent; /* NULL: weir/<version> */
+    const char *user_agent;       /* NULL: weir/<version> */
     struct tls_client_config tls; /* for https URLs; `insecure` is for those who make the URL */
-    uint32_t max_connections;    /* per host; 0: 16 */
-    uint64_t max_response_bytes; /* 0: 4 MiB */
-    int64_t connect_timeout_ms;  /* 0: 5 s */
-    bool http2_prior_knowledge;  /* gRPC in plain text */
+    uint32_t max_connections;     /* per host; 0: 16 */
+    uint64_t max_response_bytes;  /* 0: 4 MiB */
+    int64_t connect_timeout_ms;   /* 0: 5 s */
+    bool http2_prior_knowledge;   /* gRPC in plain text */
 };
 MUST_USE bool http_client_open(const struct http_client_config *cfg, struct loop *l, struct http_client **ret,
                                struct err *e);
@@ -63,7 +63,7 @@ struct grpc_client_response { /* views are valid during the call of done */
     int64_t retry_after_ms;   /* from RetryInfo; -1: none */
     struct err err;           /* of the transport */
 };
-typedef void grpc_client_done_fn(void *ctx,
-                                 const struct grpc_client_response *r); /* on the loop, exactly once */
+/* On the loop, exactly once. */
+typedef void grpc_client_done_fn(void *ctx, const struct grpc_client_response *r);
 void grpc_client_call(struct http_client *c, const struct grpc_client_request *req, grpc_client_done_fn *done,
                       void *ctx);

@@ -53,6 +53,7 @@ struct http_conn {
     size_t sent;
 
     int64_t active_ms;  /* last byte in or out */
+    int64_t blocked_ms; /* the socket has taken no output since then; 0: it takes all we have */
     int64_t request_ms; /* HTTP/1: when the request under way began; handshake, detection: when we accepted */
     int64_t ping_ms;    /* an unanswered PING of ours; 0: none */
     int64_t linger_until_ms;
@@ -181,17 +182,23 @@ static void conn_flush(struct http_conn *c)
             sv rest = sv_from(c->sending->answer.text, c->sent);
             iov[n_iov++] = (struct iovec){(void *)(uintptr_t)rest.p, rest.n};
         }
-        if (!n_iov)
+        if (!n_iov) {
+            c->blocked_ms = 0;
             return;
+        }
         size_t n = 0;
         enum stream_result r = stream_send(&c->stream, iov, n_iov, &n);
-        if (r == STREAM_AGAIN)
+        if (r == STREAM_AGAIN) {
+            if (!c->blocked_ms)
+                c->blocked_ms = clock_mono_ms();
             return;
+        }
         if (r != STREAM_OK) {
             conn_kill(c);
             return;
         }
         c->active_ms = clock_mono_ms();
+        c->blocked_ms = 0;
         sent(c, n);
     }
 }
@@ -440,6 +447,8 @@ static bool start_http2(struct http_conn *c)
 static void detect(struct http_conn *c, sv in)
 {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    if (!c->pending.n)
+        c->request_ms = clock_mono_ms();
     buf_sv(&c->pending, in);
     if (c->pending.failed) {
         conn_kill(c);
@@ -486,8 +495,8 @@ static void conn_input(struct http_conn *c, sv in)
 static void peer_gone(struct http_conn *c)
 {
     c->peer_eof = true;
-    if (c->state == CONN_HTTP1 &&
-        c->first) { /* it may have shut down its sending side only: the answer is still sent */
+    if (c->state == CONN_HTTP1 && c->first) {
+        /* it may have shut down its sending side only: the answer is still sent */
         atomic_store(&c->first->cancelled, true);
         return;
     }
@@ -661,8 +670,9 @@ static void http2_timeouts(struct http_conn *c, int64_t now)
         c->ping_ms = now;
         http2_ping(c->h2);
     } else if (http2_idle(c->h2) && !c->first && now - c->active_ms > cfg->idle_timeout_ms) {
+        /* a request may be on its way: it must meet the GOAWAY, not a reset */
         http2_goaway(c->h2);
-        c->close_after = c->unread = true; /* a request may be on its way: it must meet the GOAWAY, not a reset */
+        c->close_after = c->unread = true;
     }
 }
 
@@ -675,7 +685,7 @@ void http_conn_sweep(struct server_loop *sl, int64_t now_ms)
         if (c->state == CONN_LINGER) {
             if (now_ms > c->linger_until_ms)
                 conn_kill(c);
-        } else if (has_output(c) && now_ms - c->active_ms > patience) {
+        } else if (c->blocked_ms && now_ms - c->blocked_ms > patience) {
             http_server_count(sl->server, REJECT_STALLED);
             conn_kill(c);
         } else if (c->state == CONN_HTTP2) {

@@ -47,8 +47,9 @@ struct grpc_method {
     void (*fn)(void *ctx, struct grpc_call *c); /* on the connection's loop */
 };
 struct grpc_config {
-    uint64_t max_recv_bytes; /* after decompression; 0: 4 MiB. RESOURCE_EXHAUSTED "grpc: received message
-                                larger than max …" */
+    /* After decompression; 0: 4 MiB. Past it RESOURCE_EXHAUSTED "grpc: received message larger than max …".
+     * The server's max_body_bytes should be this plus the prefix of 5. */
+    uint64_t max_recv_bytes;
 };
 /* The http handler's body: serves `methods` (ends with {0}); others get UNIMPLEMENTED. Non-gRPC content
  * types: HTTP 415. */
@@ -57,10 +58,10 @@ void grpc_serve(const struct grpc_config *cfg, const struct grpc_method *methods
 
 sv grpc_message(const struct grpc_call *c); /* decompressed request message */
 const struct http_request *grpc_request(const struct grpc_call *c);
-const _Atomic bool *
-grpc_cancelled(const struct grpc_call *c); /* as http_cancelled(); also when the deadline passes */
-int64_t grpc_deadline_mono_ns(
-    const struct grpc_call *c); /* 0: none; when it passes the caller gets DEADLINE_EXCEEDED */
+/* As http_cancelled(); also when the deadline passes. */
+const _Atomic bool *grpc_cancelled(const struct grpc_call *c);
+/* 0: none. When it passes the caller gets DEADLINE_EXCEEDED, whatever the method does. */
+int64_t grpc_deadline_mono_ns(const struct grpc_call *c);
 /* Answers. status 0: `body` is the response message. Otherwise `message` explains; retry_after_ms >= 0 adds
  * RetryInfo in grpc-status-details-bin and google.rpc.retryinfo-bin (Python's SDK reads only the latter). Any
  * thread; ends the call. */

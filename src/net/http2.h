@@ -39,6 +39,6 @@ void http2_request_done(struct http2 *h);
  * flow control has not let move for that long. To be called now and then. */
 void http2_expire(struct http2 *h, int64_t now_ms, int64_t patience_ms);
 void http2_ping(struct http2 *h);
-void http2_goaway(struct http2 *h);                  /* no new streams; those under way go on */
-bool http2_idle(const struct http2 *h);              /* no stream is open */
+void http2_goaway(struct http2 *h);       /* no new streams; those under way go on */
+bool http2_idle(const struct http2 *h);   /* no stream is open */
 bool http2_failed(const struct http2 *h); /* the connection is over because the peer broke the protocol */

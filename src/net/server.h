@@ -32,8 +32,9 @@ MUST_USE bool http_server_open(const struct http_server_config *cfg, struct loop
                                size_t n_loops, struct metrics *metrics, http_handler_fn *handler, void *ctx,
                                struct http_server **ret, struct err *e);
 const char *http_server_address(const struct http_server *s); /* with the real port */
-/* Stops accepting, waits up to drain_ms for exchanges under way, closes the rest, frees. NULL is fine. Not from a loop.
- * What handlers still hold then is cancelled; it must be answered before its loop and `metrics` go. */
+/* Stops accepting, waits up to drain_ms for exchanges under way, closes the rest, frees. NULL is fine. Not
+ * from a loop. What handlers still hold then is cancelled; it must be answered before its loop and `metrics`
+ * go. */
 void http_server_close(struct http_server *s, int64_t drain_ms);
 
 /* Routes, so that every server answers unknown paths (404) and methods (405 + Allow) alike. A pattern is a

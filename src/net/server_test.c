@@ -385,6 +385,22 @@ TEST(a_client_that_does_not_read_is_dropped)
     stop();
 }
 
+TEST(a_client_that_talks_on_but_does_not_read_is_dropped)
+{
+    REQUIRE(start((struct http_server_config){.read_timeout_ms = 200}));
+    int fd = dial(), small = 4096;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    say(fd, SV("GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    int64_t until = clock_mono_ms() + 5000;
+    while (!rejected("stalled") && clock_mono_ms() < until) {
+        say(fd, SV("more"));
+        test_sleep_ms(10);
+    }
+    CHECK_EQ(rejected("stalled"), 1);
+    close(fd);
+    stop();
+}
+
 TEST(connections_are_capped)
 {
     REQUIRE(start((struct http_server_config){.max_connections = 2}));
