@@ -36,9 +36,9 @@ def memory_mb(pid, key):
 
 def disk_bytes(path):
     total = {}
-    for root, _, files in os.walk(path):
+    for root, _, files in os.walk(os.path.join(path, "store")):
         for name in files:
-            kind = os.path.relpath(root, path).split(os.sep)[0]
+            kind = os.path.relpath(root, os.path.join(path, "store")).split(os.sep)[0]
             total[kind] = total.get(kind, 0) + os.stat(os.path.join(root, name)).st_blocks * 512
     return total
 
