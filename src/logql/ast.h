@@ -14,6 +14,8 @@ enum line_op { LINE_CONTAINS, LINE_NOT_CONTAINS, LINE_MATCH, LINE_NOT_MATCH, LIN
 struct line_arg {
     sv text;
     struct regex *re;           /* LINE_MATCH, LINE_NOT_MATCH */
+    const sv *literals;         /* when the regex is one of these texts and nothing else: faster to look for */
+    size_t n_literals;
     const struct ip_range *ip;  /* ip("…"); else NULL */
     struct pattern pattern;     /* LINE_PATTERN, LINE_NOT_PATTERN */
 };

@@ -108,8 +108,7 @@ static bool take_digits(sv *s, size_t n, uint32_t base, uint32_t *ret)
     return true;
 }
 
-/* What follows a backslash, by Go's rules. */
-static bool unescape(sv *s, struct buf *out)
+bool lex_unescape(sv *s, struct buf *out)
 {
     static const char from[] = "abfnrtv\\\"", to[] = "\a\b\f\n\r\t\v\\\"";
     if (!s->n)
@@ -153,7 +152,7 @@ static bool lex_quoted(struct lexer *lx, struct token *t, struct err *e)
         body = sv_from(body, 1);
         if (c != '\\')
             buf_char(&out, c);
-        else if (!unescape(&body, &out))
+        else if (!lex_unescape(&body, &out))
             return lex_error(lx, t, e, "invalid char escape");
     }
     if (!closed)

@@ -1,6 +1,7 @@
 /* lex.h - LogQL text to tokens. */
 #pragma once
 #include "base/arena.h"
+#include "base/buf.h"
 
 enum token_kind {
     T_END,
@@ -83,6 +84,8 @@ struct lexer {
 
 /* ERR_PARSE with the position: bad literals and ranges. After T_END, T_END again. */
 MUST_USE bool lex_next(struct lexer *lx, struct token *ret, struct err *e);
+/* Takes what follows a backslash off *s, by Go's rules, and appends what it means; false for a bad escape. */
+bool lex_unescape(sv *s, struct buf *out);
 sv token_name(const struct lexer *lx, const struct token *t); /* as messages spell it */
 /* Fills `e` with "parse error at line L, col C: msg" for a message at `t`; false. */
 bool lex_error(const struct lexer *lx, const struct token *t, struct err *e, const char *fmt, ...) PRINTF_LIKE(4, 5);

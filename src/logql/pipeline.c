@@ -30,7 +30,10 @@ static bool arg_matches(const struct line_filter *f, const struct line_arg *arg,
         return sv_find(line, arg->text) != SV_NPOS;
     case LINE_MATCH:
     case LINE_NOT_MATCH:
-        return regex_match(arg->re, line);
+        for (size_t i = 0; i < arg->n_literals; i++)
+            if (sv_find(line, arg->literals[i]) != SV_NPOS)
+                return true;
+        return !arg->n_literals && regex_match(arg->re, line);
     case LINE_PATTERN:
     case LINE_NOT_PATTERN:
         return pattern_matches(&arg->pattern, line);

@@ -1,6 +1,7 @@
 /* run_test.c - queries over fixed rows: every stage, every function, limits and cancellation. */
 #include "base/test.h"
 #include "logql/rows_for_test.h"
+#include <time.h>
 
 #define S 1000000000ll
 
@@ -64,6 +65,8 @@ TEST(selectors_and_line_filters)
     LINES("{app=~\".+\"} != \"200\" or \"slow\"", WEB WEB2 WEB4);
     LINES("{app=\"web\"} |~ \"/[ac] \"", WEB WEB1);
     LINES("{app=~\".+\"} !~ \"GET\"", DB);
+    LINES("{app=~\".+\"} |~ \"slow|/a\" !~ \"zz|12(m|x)s\"", DB); /* plain texts in regexes */
+    LINES("{app=\"web\"} |~ \"(?i)get /A\"", WEB WEB1);
     LINES("{app=\"web\"} |= \"\"", WEB WEB1 WEB2 WEB4);
     LINES("{app=\"web\"} != \"\"", "");
     LINES("{app=\"web\"} |~ \"\" !~ \"\"", "");
@@ -194,6 +197,8 @@ TEST(label_filters)
 
 TEST(line_format)
 {
+    setenv("TZ", "UTC0", 1); /* for date */
+    tzset();
 #define FORMAT(tmpl, want) ONE("x=1 y=Word z=\" pad \"", "m=meta", "| logfmt | line_format `" tmpl "` | drop x,y,z,m", A want "\n")
     FORMAT("plain", "plain");
     FORMAT("{{.x}}-{{ .y }}-{{.none}}-{{.app}}-{{.m}}", "1-Word--a-meta");
@@ -214,6 +219,17 @@ TEST(line_format)
     FORMAT("{{if eq .x \"1\"}}one{{else}}other{{end}} {{if contains \"x\" .y}}a{{else if hasPrefix \"Wo\" .y}}b{{end}}", "one b");
     FORMAT("{{if and .x (not .none)}}yes{{end}}{{if or .none (ne .x \"1\")}}no{{end}}", "yes");
     FORMAT("{{default \"d\" .none}} {{default \"d\" .x}}", "d 1");
+    FORMAT("{{title \"hello wide_world x-y \\u00e4\"}}", "Hello Wide_world X-Y \xc3\x84");
+    FORMAT("{{print .x .y 1 2 \"s\" true}}|{{print}}", "1Word1 2s" "true|");
+    FORMAT("{{printf \"[%s][%6s][%-6s][%.2s][%v]\" .x .y .y .y 1.5}}", "[1][  Word][Word  ][Wo][1.5]");
+    FORMAT("{{printf \"%d %5d %-5d| %05d %+d %f %.1f %t 100%%\" 1 2 3 -4 5 1.5 2.25 true}}", "1     2 3    | -0004 +5 1.500000 2.2 true 100%");
+    FORMAT("{{printf \"%d %s\" .x}} {{printf \"x\" 1 \"a\"}}", "%!d(string=1) %!s(MISSING) x%!(EXTRA int=1, string=a)");
+    FORMAT("{{.y | printf \"<%s>\"}}", "<Word>");
+    FORMAT("{{__timestamp__}}", "1970-01-01 00:00:01 +0000 UTC");
+    FORMAT("{{__timestamp__ | unixEpoch}} {{unixEpochMillis __timestamp__}} {{unixEpochNanos __timestamp__}}", "1 1000 1000000000");
+    FORMAT("{{unixToTime \"1700000000123\"}}", "2023-11-14 22:13:20.123 +0000 UTC");
+    FORMAT("{{unixToTime \"1700000000\" | date \"Monday Mon January Jan 2 _2 02 002 15:04:05.000 3:4:5PM pm 06 Z07:00 -0700 MST Janet 1\"}}",
+           "Tuesday Tue November Nov 14 14 14 318 22:13:20.000 10:13:20PM pm 23 Z +0000 UTC Janet 11");
     FORMAT("a {{- .x -}} b{{/* comment */}}c{{- /* trims */ -}} d", "a1bcd");
 }
 
@@ -234,8 +250,10 @@ TEST(what_templates_cannot_do_is_refused_by_name)
 {
     struct logql_params p = {.end_ns = 100 * S, .step_ns = S};
 #define REFUSED(query, error) check_run(lines, 1, query, &p, __LINE__, NULL, error)
-    REFUSED("{app=\"web\"} | line_format `{{printf \"%s\" .x}}`",
-            "not supported yet: printf in the template of | line_format \"{{printf \\\"%s\\\" .x}}\"");
+    REFUSED("{app=\"web\"} | line_format `{{printf \"%x\" .x}}`",
+            "not supported yet: this printf format in the template of | line_format \"{{printf \\\"%x\\\" .x}}\"");
+    REFUSED("{app=\"web\"} | line_format `{{addf .x 1}}`",
+            "not supported yet: addf in the template of | line_format \"{{addf .x 1}}\"");
     REFUSED("{app=\"web\"} | line_format `{{range .x}}{{end}}`",
             "not supported yet: range in the template of | line_format \"{{range .x}}{{end}}\"");
     REFUSED("{app=\"web\"} | label_format a=`{{$x := .y}}`",

@@ -1,6 +1,7 @@
 /* template.c - template text to tree. Go's text/template without variables, loops and nested definitions: what is valid
  * there but not done here is remembered in `unsupported`, and the query that uses it is refused when it runs.
  * Nesting of actions and parentheses is capped; every walk may recurse. */
+#include "logql/lex.h"
 #include "logql/template_ast.h"
 #include "logql/units.h"
 #include <stdio.h>
@@ -88,39 +89,28 @@ static bool at_terminator(struct compiler *c)
     return fail(c, what);
 }
 
-static bool put_escape(struct compiler *c, char *to, size_t *n)
-{
-    static const char from[] = "abfnrtv\\\"'", out[] = "\a\b\f\n\r\t\v\\\"'";
-    char ch = c->src.p[c->at];
-    const char *simple = ch ? strchr(from, ch) : NULL;
-    if (!simple)
-        return false;
-    to[(*n)++] = out[simple - from];
-    c->at++;
-    return true;
-}
-
 static bool take_string(struct compiler *c, struct value *ret)
 {
-    char quote = c->src.p[c->at++], *to = arena_alloc(c->a, c->end - c->at + 1);
-    size_t n = 0;
-    if (!to)
-        return nomem(c);
-    for (;; ) {
+    SCOPED(buf_done) struct buf out = {0};
+    char quote = c->src.p[c->at++];
+    for (;;) {
         if (c->at >= c->end || (quote == '"' && c->src.p[c->at] == '\n'))
             return fail(c, quote == '"' ? "unterminated quoted string" : "unterminated raw quoted string");
         char ch = c->src.p[c->at++];
         if (ch == quote)
             break;
-        if (ch != '\\' || quote == '`') {
-            to[n++] = ch;
-        } else if (c->at >= c->end || !put_escape(c, to, &n)) {
-            unsupported(c, SV("numeric escapes in template strings"));
-            c->at++;
-        }
+        sv rest = sv_sub(c->src, c->at, c->end - c->at);
+        if (ch != '\\' || quote == '`')
+            buf_char(&out, ch);
+        else if (!lex_unescape(&rest, &out))
+            return fail(c, "invalid syntax"); /* Go unquotes after lexing and says no more */
+        else
+            c->at = (size_t)(rest.p - c->src.p);
     }
-    *ret = (struct value){.kind = VALUE_STRING, .s = {to, n}};
-    return true;
+    if (!buf_ok(&out, c->e))
+        return false;
+    *ret = (struct value){.kind = VALUE_STRING, .s = arena_sv(c->a, buf_view(&out))};
+    return ret->s.p ? true : nomem(c);
 }
 
 static bool take_number(struct compiler *c, struct value *ret)
@@ -172,8 +162,10 @@ static bool take_name(struct compiler *c, struct tmpl_arg *arg)
         arg->value = (struct value){.kind = VALUE_BOOL, .i = name.p[0] == 't'};
         return true;
     }
-    if (sv_eq(name, SV("nil")))
+    if (sv_eq(name, SV("nil"))) {
+        unsupported(c, name);
         return true;
+    }
     arg->kind = ARG_FUNCTION;
     arg->fn = tmpl_function_find(name, &known);
     if (!known)
@@ -265,6 +257,9 @@ static bool check_command(struct compiler *c, const struct tmpl_command *cmd, bo
             return fail(c, what);
         }
     }
+    if (head->kind == ARG_FUNCTION && head->fn && head->fn->fn == fn_printf &&
+        (cmd->n < 2 || cmd->at[1].kind != ARG_VALUE || !printf_format_ok(cmd->at[1].value.s)))
+        unsupported(c, SV("this printf format"));
     for (size_t i = 1; i < cmd->n; i++)
         if (cmd->at[i].kind == ARG_FUNCTION && cmd->at[i].fn && cmd->at[i].fn->min_args)
             return fail_text(c, "wrong number of args for ", sv_of(cmd->at[i].fn->name), "");
@@ -286,7 +281,7 @@ static bool take_pipe(struct compiler *c, struct tmpl_pipe **ret)
         if (!take_command(c, cmd))
             return false;
         if (!cmd->n)
-            return fail(c, pipe->n ? "missing value for command" : "missing value for command");
+            return fail(c, "missing value for command");
         if (!check_command(c, cmd, pipe->n > 0))
             return false;
         pipe->n++;
