@@ -47,7 +47,7 @@ static inline sv sv_sub(sv s, size_t from, size_t n)
 {
     if (from > s.n)
         from = s.n;
-    return (sv){s.p + from, n < s.n - from ? n : s.n - from};
+    return (sv){from ? s.p + from : s.p, n < s.n - from ? n : s.n - from}; /* NULL + 0 is undefined in C */
 }
 static inline sv sv_from(sv s, size_t from)
 {
