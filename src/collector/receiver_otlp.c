@@ -391,7 +391,9 @@ static void on_export(void *ctx, struct grpc_call *call, sv message, const struc
     if (e.code || !otlp_decode_request(OTLP_PROTOBUF, CODEC_NONE, message, 0, &(struct otlp_limits){0}, tenant,
                                        r->received_wall_ns, &b, &e)) {
         metric_add(rc->by_grpc.malformed, 1);
-        receiver_grpc_reply(call, e.code == ERR_NOMEM ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT, sv_of(e.msg), NULL, -1);
+        /* INTERNAL for what is no message of the service: the answer of every gRPC library, and as final */
+        int code = e.code == ERR_NOMEM ? GRPC_UNAVAILABLE : e.code == ERR_INVALID ? GRPC_INVALID_ARGUMENT : GRPC_INTERNAL;
+        receiver_grpc_reply(call, code, sv_of(e.msg), NULL, -1);
         return;
     }
     if (b->n_records == 0)
