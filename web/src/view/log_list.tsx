@@ -219,8 +219,10 @@ export function LogList({ scroller }: { scroller: { current: HTMLElement | null 
   );
   const focusable = list.some((r) => r.key === active) ? active : (list[0]?.key ?? null);
   const stats = summary.value;
+  // The column is as wide as the longest service name, within reason; the line has the rest.
+  const serviceWidth = useMemo(() => list.reduce((w, r) => Math.max(w, Math.min(r.service.length, 24)), 8), [list]);
   return (
-    <section class="log" aria-label="Logs">
+    <section class="log" aria-label="Logs" style={{ "--service-width": `${serviceWidth}ch` }}>
       <div class="log-bar">
         <span class="log-count">
           <b>{count(list.length)}</b> {list.length === 1 ? "line" : "lines"}
