@@ -257,6 +257,70 @@ TEST(grpc_calls)
     stop();
 }
 
+/* A POST by hand; the HTTP status in a->http_status, grpc-status in a->text. */
+static void raw_call(struct answer *a, const char *method, const char *path, struct http_header *h, size_t n,
+                     sv body)
+{
+    char url[200];
+    snprintf(url, sizeof url, "%s%s", t.url, path);
+    answer_init(a);
+    struct client_request req = {
+        .method = method, .url = url, .headers = h, .n_headers = n, .body = body, .timeout_ms = 10000};
+    http_client_send(t.client, &req, on_http, a);
+    wait_for(a);
+}
+
+TEST(grpc_bad_requests)
+{
+    static const struct {
+        const char *type, *name, *value;
+        sv body;
+        int http_status;
+        const char *grpc_status;
+    } cases[] = {
+        {"application/grpc+proto", "x", "y", {"\0\0\0\0\0", 5}, 200, "0"},
+        {"application/grpc;x=y", "grpc-encoding", "identity", {"\0\0\0\0\0", 5}, 200, "0"},
+        {"application/grpc-web", "x", "y", {"\0\0\0\0\0", 5}, 415, "13"},
+        {"application/json", "x", "y", {"{}", 2}, 415, "13"},
+        {"application/grpc", "x", "y", {"", 0}, 200, "13"},       /* no message */
+        {"application/grpc", "x", "y", {"\0\0\0", 3}, 200, "13"}, /* cut short */
+        {"application/grpc", "x", "y", {"\0\0\0\0\2x", 6}, 200, "13"},
+        {"application/grpc", "x", "y", {"\0\0\0\0\0more", 9}, 200, "13"},
+        {"application/grpc", "x", "y", {"\0\xff\xff\xff\xff", 5}, 200, "8"},
+        {"application/grpc", "x", "y", {"\1\0\0\0\1x", 6}, 200, "13"}, /* compressed, but how? */
+        {"application/grpc", "grpc-encoding", "gzip", {"\1\0\0\0\1x", 6}, 200, "13"},
+        {"application/grpc", "grpc-encoding", "br", {"\0\0\0\0\0", 5}, 200, "12"},
+        {"application/grpc", "grpc-timeout", "soon", {"\0\0\0\0\0", 5}, 200, "13"},
+        {"application/grpc", "grpc-timeout", "99999999H", {"\0\0\0\0\0", 5}, 200, "0"},
+    };
+    REQUIRE(start(h2));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        SCOPED(answer_done) struct answer a;
+        struct http_header h[] = {{SV("content-type"), sv_of(cases[i].type)},
+                                  {sv_of(cases[i].name), sv_of(cases[i].value)}};
+        raw_call(&a, "POST", "/t.T/Empty", h, 2, cases[i].body);
+        CHECK_EQ(a.http_status, cases[i].http_status);
+        if (!sv_eq(buf_view(&a.text), sv_of(cases[i].grpc_status)))
+            test_fail(__FILE__, __LINE__, "case %zu: grpc-status " SV_FMT ", not %s", i,
+                      SV_ARG(buf_view(&a.text)), cases[i].grpc_status);
+    }
+    SCOPED(answer_done) struct answer a;
+    struct http_header h = {SV("content-type"), SV("application/grpc")};
+    raw_call(&a, "GET", "/t.T/Empty", &h, 1, SV_NULL);
+    CHECK_EQ(a.http_status, 405);
+    stop();
+}
+
+TEST(grpc_needs_http2)
+{
+    REQUIRE(start((struct http_client_config){0}));
+    SCOPED(answer_done) struct answer a;
+    struct http_header h = {SV("content-type"), SV("application/grpc")};
+    raw_call(&a, "POST", "/t.T/Empty", &h, 1, sv_make("\0\0\0\0\0", 5));
+    CHECK_EQ(a.http_status, 505);
+    stop();
+}
+
 static int64_t connections(void)
 {
     return metric_value(metrics_get(t.metrics, METRIC_GAUGE, "weir_http_connections", "Open connections",
