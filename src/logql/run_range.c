@@ -295,15 +295,18 @@ static bool steps_of(struct range_node *n, int64_t ts, size_t *first, size_t *la
 
 static bool pipeline_error(struct range_node *n, const struct label_row *row)
 {
+    enum { SHOWN = 220 }; /* of the series: the advice below it must fit, too */
     sv error = row->error;
     SCOPED(buf_done) struct buf text = {0};
     labels_text(label_row_labels(row, LABEL_STREAM | LABEL_METADATA | LABEL_PARSED | LABEL_ERRORS, row->a), &text);
+    sv series = sv_sub(buf_view(&text), 0, SHOWN);
+    series.n = sv_utf8_prefix(series);
     return err_set(n->r->e, ERR_INVALID,
-                   "pipeline error: '" SV_FMT "' for series: '%.*s'.\n"
+                   "pipeline error: '" SV_FMT "' for series: '" SV_FMT "%s'.\n"
                    "Use a label filter to intentionally skip this error. (e.g | __error__!=\"" SV_FMT "\").\n"
                    "To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n"
                    "The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )",
-                   SV_ARG(error), (int)MIN(text.n, (size_t)220), text.p ? text.p : "", SV_ARG(error));
+                   SV_ARG(error), SV_ARG(series), text.n > series.n ? "…" : "", SV_ARG(error));
 }
 
 static bool convert(enum unwrap_conv conv, sv text, double *ret, struct err *cause)

@@ -403,6 +403,10 @@ TEST(errors_in_pipelines_fail_metric_queries)
                  "__error_details__=\"strconv.ParseFloat: parsing \\\"x\\\": invalid syntax\", app=\"a\", env=\"p\", k=\"x\", "
                  "m=\"1\", v=\"1\"}'.\n" MARK("SampleExtractionErr"));
     METRIC("sum_over_time({app=\"a\"} | logfmt | unwrap k | __error__=\"\" [1m])", "matrix\n");
+    METRIC_FAILS("count_over_time({app=\"a\"} | label_format long=`{{repeat 300 \"x\"}}{{div 1 0}}`, z=`{{repeat 120 \"\u00e4\"}}` [1m])",
+                 "pipeline error: 'TemplateFormatErr' for series: '{__error__=\"TemplateFormatErr\", __error_details__=\"template: "
+                 "label:1:20: executing \\\"label\\\" at <div 1 0>: error calling div: runtime error: integer divide by zero\", "
+                 "app=\"a\", env=\"p\", m=\"1\", z=\"äääääääääääää…'.\n" MARK("TemplateFormatErr"));
 }
 
 TEST(vector_aggregations)
