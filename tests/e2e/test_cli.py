@@ -84,7 +84,7 @@ def test_query_prints_lines(filled):
     assert r.returncode == 0 and r.stdout.count('error ') == 3, r.stdout + r.stderr
     r = weir('query', '--addr', filled, '--output', 'raw', '--forward', '{service_name="till", level="INFO"}')
     assert r.stdout.splitlines() == ['info 0', 'info 1', 'info 2'], r.stdout + r.stderr
-    r = weir('query', '--addr', filled, '--output', 'jsonl', '--limit', '{service_name="till"}')
+    r = weir('query', '--addr', filled, '--output', 'jsonl', '--limit', 2, '{service_name="till"}')
     rows = [json.loads(line) for line in r.stdout.splitlines()]
     assert len(rows) == 2 and all('info' in str(row) or 'error' in str(row) for row in rows)
     r = weir('query', '--addr', filled, '--instant', 'sum(count_over_time({service_name="till"}[1h]))')
