@@ -182,7 +182,8 @@ static bool open_otlp_grpc(const struct component *cp, const struct runtime *rt,
     snprintf(ex->url, room, "http%s://" SV_FMT, tls ? "s" : "", SV_ARG(authority));
     char agent[200];
     outgoing_user_agent(agent);
-    struct http_client_config cc = {.name = cp->id, .user_agent = agent, .tls = ex->cfg->tls, .http2_prior_knowledge = !tls};
+    struct http_client_config cc = {.name = cp->id, .user_agent = agent, .tls = ex->cfg->tls,
+                                    .http2_prior_knowledge = true /* over TLS: HTTP/2 is negotiated */};
     if (!outgoing_add_headers(&ex->headers, &ex->cfg->headers, e) ||
         !http_client_open(&cc, rt->export_loop, &ex->client, e))
         return false;

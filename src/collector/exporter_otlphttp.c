@@ -61,7 +61,7 @@ static const struct other_key others[] = {
     {"max_idle_conns", KEY_NO_EFFECT, "idle connections are kept as long as the peer does"},
     {"max_idle_conns_per_host", KEY_NO_EFFECT, "idle connections are kept as long as the peer does"},
     {"idle_conn_timeout", KEY_NO_EFFECT, "idle connections are kept as long as the peer does"},
-    {"force_attempt_http2", KEY_NO_EFFECT, "HTTP/2 is offered on TLS"},
+    {"force_attempt_http2", KEY_NO_EFFECT, "HTTP/1.1 is spoken, over one kept connection per request under way"},
     {"http2_read_idle_timeout", KEY_NO_EFFECT, "each attempt has its timeout"},
     {"http2_ping_timeout", KEY_NO_EFFECT, "each attempt has its timeout"},
     {0}};

@@ -92,6 +92,7 @@ struct sender {
     struct lock mu;
     struct cond changed;
     unsigned busy; /* under mu: threads with a batch */
+    struct lock gauges_mu;
     struct lock keep_mu;
     struct spool *rejected; /* under keep_mu: opened when first needed */
 };
@@ -101,6 +102,7 @@ struct sender {
 static void set_gauges(struct sender *sd)
 {
     struct queue_stats st;
+    LOCK_SCOPED(&sd->gauges_mu); /* so that the last to set has also read last */
     queue_stats(sd->queue, &st);
     metric_set(sd->queue_size, (int64_t)st.size);
     metric_set(sd->queue_capacity, (int64_t)st.capacity);
@@ -452,6 +454,7 @@ bool sender_open(const struct sender_config *cfg, const struct log_sink *to, str
         return err_nomem(e);
     lock_init(&sd->mu);
     lock_init(&sd->keep_mu);
+    lock_init(&sd->gauges_mu);
     cond_init(&sd->changed);
     sd->to = *to;
     sd->settings = cfg->settings;
@@ -496,5 +499,6 @@ void sender_close(struct sender *sd)
     cond_done(&sd->changed);
     lock_done(&sd->mu);
     lock_done(&sd->keep_mu);
+    lock_done(&sd->gauges_mu);
     free(sd);
 }
