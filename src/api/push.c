@@ -214,7 +214,7 @@ void push_otlp(struct call *c)
 /* Loki's reading of Content-Encoding: none, gzip, deflate without zlib's wrapping; snappy says nothing. */
 static bool loki_codec(sv encoding, enum codec *ret)
 {
-    if (!encoding.n || sv_eq(encoding, SV("snappy")))
+    if (!encoding.n || sv_eq(encoding, SV("identity")) || sv_eq(encoding, SV("snappy")))
         *ret = CODEC_NONE;
     else if (sv_eq(encoding, SV("gzip")))
         *ret = CODEC_GZIP;

@@ -1,6 +1,7 @@
 /* server_test.c - the API over loopback, with a real store: what clients send, what they get back. */
 #include "base/test.h"
 #include "api/api.h"
+#include "api/call.h"
 #include "base/compress.h"
 #include "base/io.h"
 #include "otlp/write.h"
@@ -187,7 +188,7 @@ static struct buf packed(enum codec codec, sv body)
 }
 
 static const char *const range = "start=1700000000&end=1700001000";
-static struct reply query_range(const char *query, const char *more)
+static struct reply ask_range(const char *query, const char *more)
 {
     char target[600];
     snprintf(target, sizeof target, "/loki/api/v1/query_range?query=%s&%s%s", query, range, more);
@@ -199,7 +200,7 @@ static uint64_t entries_of(const char *service)
 {
     char query[100];
     snprintf(query, sizeof query, "%%7Bservice_name%%3D%%22%s%%22%%7D", service);
-    struct reply r = query_range(query, "");
+    struct reply r = ask_range(query, "");
     CHECK_EQ(r.status, 200);
     uint64_t n = 0;
     for (sv rest = r.body; sv_find(rest, SV("[\"17")) != SV_NPOS; n++)
@@ -238,7 +239,7 @@ TEST(otlp_in_every_dress)
         otlp_record(&big, "big", (1700000000 + i % 900) * NS_PER_S + i, SV("one of many lines of a large request"));
     struct reply r = ask("POST", "/otlp/v1/logs", PROTOBUF, buf_view(&big));
     CHECK_REPLY(r, 204, "");
-    r = query_range("sum(count_over_time(%7Bservice_name%3D%22big%22%7D%5B2000s%5D))", "&step=1000");
+    r = ask_range("sum(count_over_time(%7Bservice_name%3D%22big%22%7D%5B2000s%5D))", "&step=1000");
     CHECK_HAS(r, 200, "\"2000\"]");
     buf_done(&big);
     r = ask("POST", "/otlp/v1/logs", "Content-Type: application/json; charset=utf-8\r\n",
@@ -418,7 +419,7 @@ TEST(log_queries)
 {
     REQUIRE(start_default());
     fill();
-    struct reply r = query_range("%7Bapp%3D%22web%22%7D", "");
+    struct reply r = ask_range("%7Bapp%3D%22web%22%7D", "");
     CHECK_HAS(r, 200,
               "{\"status\":\"success\",\"data\":{\"resultType\":\"streams\",\"result\":["
               "{\"stream\":{\"app\":\"web\",\"detected_level\":\"unknown\",\"env\":\"dev\",\"service_name\":\"web\",\"user\":\"u1\"},"
@@ -426,7 +427,7 @@ TEST(log_queries)
     CHECK(has_line(r.head, "content-type: application/json; charset=UTF-8"));
     CHECK(sv_ends(r.body, SV("}}\n")));
     CHECK_HAS(r, 200, "\"totalEntriesReturned\":2,");
-    r = query_range("%7Bapp%3D%22web%22%7D", "&limit=1&direction=FORWARD");
+    r = ask_range("%7Bapp%3D%22web%22%7D", "&limit=1&direction=FORWARD");
     CHECK_HAS(r, 200, "first");
     CHECK(sv_find(r.body, SV("second")) == SV_NPOS);
     r = ask("GET", "/loki/api/v1/query_range?query=%7Bapp%3D%22web%22%7D&start=1700000000&end=1700001000",
@@ -436,7 +437,7 @@ TEST(log_queries)
               "\"values\":[[\"1700000002000000000\",\"second status=500\",{\"structuredMetadata\":{");
     r = ask("POST", "/loki/api/v1/query_range?start=1&end=2", FORM, SV("query=%7Bapp%3D%22db%22%7D&start=1700000000&end=1700001000"));
     CHECK_HAS(r, 200, "third");
-    r = query_range("%7Bapp%3D%22none%22%7D", "");
+    r = ask_range("%7Bapp%3D%22none%22%7D", "");
     CHECK_HAS(r, 200, "\"result\":[],\"stats\":{");
     stop();
 }
@@ -445,7 +446,7 @@ TEST(metric_queries)
 {
     REQUIRE(start_default());
     fill();
-    struct reply r = query_range("sum%20by%20(app)(count_over_time(%7Bapp%3D~%22.%2B%22%7D%5B1000s%5D))", "&step=1000");
+    struct reply r = ask_range("sum%20by%20(app)(count_over_time(%7Bapp%3D~%22.%2B%22%7D%5B1000s%5D))", "&step=1000");
     CHECK_HAS(r, 200, "\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"app\":\"db\"},\"values\":[[1700001000,\"1\"]]},"
                       "{\"metric\":{\"app\":\"web\"},\"values\":[[1700001000,\"2\"]]}],");
     r = get("/loki/api/v1/query?query=vector(1)%2Bvector(1)&direction=backward&time=4000000000");
@@ -497,7 +498,7 @@ TEST(a_query_that_takes_too_long)
     t.cfg.query_timeout = 1;
     REQUIRE(start());
     fill();
-    struct reply r = query_range("%7Bapp%3D%22web%22%7D", "");
+    struct reply r = ask_range("%7Bapp%3D%22web%22%7D", "");
     CHECK_HAS(r, 504, "request timed out, decrease the duration of the request");
     stop();
 }
@@ -508,7 +509,7 @@ TEST(a_query_that_needs_too_much_memory)
     t.cfg.max_query_memory = 2000;
     REQUIRE(start());
     fill();
-    struct reply r = query_range("%7Bapp%3D%22web%22%7D", "");
+    struct reply r = ask_range("%7Bapp%3D%22web%22%7D", "");
     CHECK_HAS(r, 400, "max_query_memory");
     stop();
 }
@@ -544,6 +545,97 @@ TEST(labels_values_series_stats)
     r = get("/loki/api/v1/format_query?query=%7B");
     CHECK_HAS(r, 400, "{\"status\":\"invalid-query\",\"error\":\"parse error at line 1, col 2");
     stop();
+}
+
+/* ---- when there is too much to do ---- */
+
+struct blocker {
+    struct pool_task task;
+    _Atomic bool started, go;
+};
+static void block(struct pool_task *task)
+{
+    struct blocker *b = CONTAINER_OF(task, struct blocker, task);
+    b->started = true;
+    while (!b->go)
+        test_sleep_ms(1);
+}
+
+/* Keeps the one query worker busy until b->go. */
+static void block_queries(struct blocker *b)
+{
+    *b = (struct blocker){.task = {.fn = block}};
+    CHECK(pool_submit(t.api->queries, &b->task));
+    CHECK_SOON(b->started, 5000);
+}
+
+static int64_t inflight(const char *route)
+{
+    return metric_value(metrics_get(t.metrics, METRIC_GAUGE, "loki_inflight_requests", "Current number of inflight requests.",
+                                    (const char *[]){"route", route, NULL}));
+}
+
+/* Sends a query and does not wait. */
+static int ask_later(void)
+{
+    static const char text[] = "GET /loki/api/v1/query?query=1%2B1 HTTP/1.1\r\nHost: t\r\n\r\n";
+    int fd = dial(t.server);
+    CHECK_EQ(send(fd, text, sizeof text - 1, MSG_NOSIGNAL), sizeof text - 1);
+    return fd;
+}
+
+TEST(more_queries_than_may_wait)
+{
+    defaults();
+    t.cfg.max_concurrent_queries = 1;
+    REQUIRE(start());
+    struct blocker b;
+    block_queries(&b);
+    int waiting = ask_later();
+    CHECK_SOON(inflight("loki_api_v1_query") == 1, 5000);
+    struct reply r = get("/loki/api/v1/query?query=1%2B1");
+    CHECK_REPLY(r, 429, "too many outstanding requests (max_concurrent_queries)");
+    CHECK(has_line(r.head, "retry-after: 1"));
+    r = ask("POST", "/loki/api/v1/push", JSON, SV(ONE_STREAM("web"))); /* pushes have their own workers */
+    CHECK_REPLY(r, 204, "");
+    b.go = true;
+    char answer[400] = "";
+    CHECK(recv(waiting, answer, sizeof answer - 1, 0) > 0);
+    CHECK(strncmp(answer, "HTTP/1.1 200 ", 13) == 0);
+    close(waiting);
+    stop();
+}
+
+TEST(a_client_that_goes_away_while_its_query_waits)
+{
+    defaults();
+    t.cfg.max_concurrent_queries = 1;
+    REQUIRE(start());
+    struct blocker b;
+    block_queries(&b);
+    int gone = ask_later();
+    CHECK_SOON(inflight("loki_api_v1_query") == 1, 5000);
+    close(gone);
+    b.go = true;
+    CHECK_SOON(inflight("loki_api_v1_query") == 0, 5000);
+    CHECK_HAS(get("/loki/api/v1/query?query=1%2B1"), 200, "\"2\"]");
+    stop();
+}
+
+TEST(closing_while_a_query_waits)
+{
+    defaults();
+    t.cfg.max_concurrent_queries = 1;
+    REQUIRE(start());
+    struct blocker b;
+    block_queries(&b);
+    int fd = ask_later();
+    CHECK_SOON(inflight("loki_api_v1_query") == 1, 5000);
+    http_server_close(t.server, 0);
+    t.server = NULL;
+    b.go = true;
+    stop();
+    close(fd);
 }
 
 /* ---- tenants, operators, the page ---- */
@@ -585,7 +677,7 @@ TEST(for_operators)
     CHECK_REPLY(r, 200, "ready\n");
     r = ask("POST", "/flush", "", SV_NULL);
     CHECK_REPLY(r, 204, "");
-    r = query_range("%7Bapp%3D%22web%22%7D", "");
+    r = ask_range("%7Bapp%3D%22web%22%7D", "");
     CHECK_HAS(r, 200, "first");
     r = get("/metrics");
     CHECK_HAS(r, 200, "loki_request_duration_seconds_count{method=\"POST\",route=\"loki_api_v1_push\",status_code=\"204\",ws=\"false\"} 1\n");

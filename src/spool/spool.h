@@ -52,6 +52,7 @@ MUST_USE bool spool_append(struct spool *sp, sv frame, uint64_t *ret_seq, struct
 
 /* The same without waiting (needs own_thread): `done` is called once, on the committer thread, in sequence order, after
  * the sync or the failure. `parts` are joined into one frame (a header and a body, say); they are copied before return.
+ * `done` may append further frames this way, but must not wait for the spool (spool_append, spool_close).
  * False: refused at once (queue of 64 MiB uncommitted bytes or cap reached, closed); then `done` is not called. */
 typedef void spool_done_fn(void *ctx, uint64_t seq, const struct err *e /* NULL: safe */);
 MUST_USE bool spool_append_async(struct spool *sp, const sv *parts, size_t n_parts, spool_done_fn *done, void *ctx,
