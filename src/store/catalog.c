@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define MANIFEST_MAGIC "\x89WEIRMF\n"
-enum { MANIFEST_MAJOR = 1, MANIFEST_HEAD = 16, FRAME_HEAD = 8, FRAME_MAX = 16 << 20, REWRITE_BYTES = 8 << 20, FILE_MAX = 256 << 20 };
+enum { MANIFEST_MAJOR = 1, MANIFEST_HEAD = 16, FRAME_HEAD = 8, FRAME_MAX = 16 << 20, REWRITE_BYTES = 8 << 20, FILE_MAX = 1 << 30, FRAME_PARTS = 4096 };
 enum { TAG_COVERED = 1, TAG_ADD = 2, TAG_DROP = 3, TAG_RESET = 4, TAG_OPTIONAL = 64 };
 
 struct catalog {
@@ -25,6 +25,7 @@ struct catalog {
     struct lock mu;
     int fd;                     /* under mu: the manifest; -1 after a failed append */
     uint64_t number, bytes;     /* under mu */
+    uint64_t bytes_fresh;       /* under mu: what the state alone takes */
     char name[32];              /* under mu */
     struct catalog_state state; /* under mu: what the manifest says */
 };
@@ -70,8 +71,22 @@ static void put_frame(struct buf *out, const struct catalog_edit *edit, bool res
     put_le32(h + 4, crc32c(0, p.p ? p.p : "", p.n));
     buf_put(out, h, sizeof h);
     buf_sv(out, buf_view(&p));
-    if (p.failed)
-        out->failed = p.failed;
+    if (p.failed || p.n > FRAME_MAX)
+        out->failed = p.failed ? p.failed : ERR_LIMIT;
+}
+
+/* The state as frames: only the first says "forget what was before". */
+static void put_state(struct buf *out, const struct catalog_state *s)
+{
+    size_t i = 0;
+    do {
+        size_t n = MIN(s->parts.n - i, (size_t)FRAME_PARTS);
+        struct catalog_edit edit = {.covered_seq = s->covered_seq, .n_add = n};
+        if (n)
+            edit.add = s->parts.at + i;
+        put_frame(out, &edit, i == 0);
+        i += n;
+    } while (i < s->parts.n);
 }
 
 static bool drop_part(struct catalog_state *s, uint64_t id)
@@ -213,7 +228,7 @@ static bool rewrite(struct catalog *c, struct err *e)
     put_le16(h + 8, MANIFEST_MAJOR);
     put_le32(h + 12, crc32c(0, h, 12));
     buf_put(&out, h, sizeof h);
-    put_frame(&out, &(struct catalog_edit){c->state.covered_seq, c->state.parts.at, c->state.parts.n, NULL, 0}, true);
+    put_state(&out, &c->state);
     if (!buf_ok(&out, e))
         return false;
     SCOPED(io_close) int fd = -1;
@@ -224,7 +239,7 @@ static bool rewrite(struct catalog *c, struct err *e)
     memcpy(old, c->name, sizeof old);
     memcpy(c->name, name, sizeof name);
     c->number++;
-    c->bytes = out.n;
+    c->bytes = c->bytes_fresh = out.n;
     io_close(c->fd);
     c->fd = TAKE_FD(fd);
     struct err ignored; /* an old manifest that stays is harmless: CURRENT does not name it */
@@ -386,7 +401,7 @@ bool catalog_edit(struct catalog *c, const struct catalog_edit *edit, struct err
     }
     struct catalog_state before = c->state;
     bool ok;
-    if (c->fd >= 0 && c->bytes + frame.n <= REWRITE_BYTES) {
+    if (c->fd >= 0 && c->bytes + frame.n <= REWRITE_BYTES + 2 * c->bytes_fresh) {
         ok = io_write_all(c->fd, buf_view(&frame), c->name, e) && io_datasync(c->fd, c->name, e);
         if (ok) {
             c->bytes += frame.n;

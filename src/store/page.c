@@ -54,6 +54,12 @@ void page_reader_free(struct page_reader *r)
     free(r);
 }
 
+void page_seal(char *page, size_t n)
+{
+    ASSERT(n >= PAGE_HEAD);
+    put_le64(page + 16, page_hash((const uint8_t *)page, sv_make(page + PAGE_HEAD, n - PAGE_HEAD)));
+}
+
 bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv raw, struct buf *out,
                 uint32_t *ret_stored, struct err *e)
 {
@@ -78,8 +84,8 @@ bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv
     put_le32(h + 4, rows);
     put_le32(h + 8, (uint32_t)raw.n);
     put_le32(h + 12, (uint32_t)stored);
-    put_le64(h + 16, page_hash(h, sv_make(body, stored)));
     memcpy(out->p + from, h, sizeof h);
+    page_seal(out->p + from, sizeof h + stored);
     out->n += PAGE_HEAD + stored;
     *ret_stored = (uint32_t)(PAGE_HEAD + stored);
     return true;

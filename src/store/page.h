@@ -29,6 +29,9 @@ void page_writer_free(struct page_writer *w);
 MUST_USE bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv raw, struct buf *out,
                          uint32_t *ret_stored, struct err *e);
 
+/* Sets the checksum of a page whose header and body are in place; `n` bytes in all. */
+void page_seal(char *page, size_t n);
+
 struct page_reader;
 struct page_reader *page_reader_new(void);
 void page_reader_free(struct page_reader *r);

@@ -1,0 +1,245 @@
+#include "store/part.h"
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "base/io.h"
+#include "base/test.h"
+#include "store/part_format.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+struct made { /* a directory with a registry, and chunks to write */
+    struct registry *reg;
+    int dirfd;
+    struct chunk_builder b;
+    VEC(struct chunk *) chunks;
+};
+
+static bool made_init(struct made *m)
+{
+    struct err e = {0};
+    *m = (struct made){.dirfd = -1};
+    return registry_new(&m->reg, &e) && io_open_dir(test_dir(), &m->dirfd, &e);
+}
+
+static void made_done(struct made *m)
+{
+    for (size_t i = 0; i < m->chunks.n; i++)
+        chunk_unref(m->chunks.at[i]);
+    vec_done(&m->chunks);
+    chunk_builder_done(&m->b);
+    registry_free(m->reg);
+    io_close(m->dirfd);
+}
+
+static struct stream *stream_of(struct made *m, const char *tenant, const char *service, const char *pod)
+{
+    struct err e = {0};
+    struct tenant *t;
+    struct stream *st = NULL;
+    struct label l[] = {{SV("pod"), sv_of(pod)}, {SV("service_name"), sv_of(service)}};
+    CHECK_OK(registry_tenant(m->reg, sv_of(tenant), &t, &e) && stream_get(t, (struct labels){l, 2}, 0, &st, &e), &e);
+    return st;
+}
+
+static void add(struct made *m, struct stream *st, int64_t ts, const char *line, const char *name, const char *value)
+{
+    uint32_t id = 0;
+    struct label l = {sv_of(name), sv_of(value)};
+    CHECK(!name || chunk_builder_pair(&m->b, l, row_hash_pair(l), &id));
+    CHECK(chunk_builder_add(&m->b, ts, st, sv_of(line), &id, name != NULL));
+}
+
+static void close_chunk(struct made *m)
+{
+    struct chunk **room = vec_push(&m->chunks);
+    if (room)
+        *room = chunk_builder_take(&m->b);
+}
+
+static bool write_one(struct made *m, struct part **ret)
+{
+    struct err e = {0};
+    struct part_written w[PART_FLUSH_MAX];
+    size_t n;
+    uint64_t id = 1;
+    struct part_flush f = {m->chunks.at, m->chunks.n, 3, 9};
+    CHECK_OK(part_write(m->dirfd, &f, &id, w, &n, ARRAY_LEN(w), &e), &e);
+    CHECK_EQ(n, 1);
+    bool ok = part_open(m->dirfd, 1, m->reg, ret, &e);
+    CHECK_OK(ok, &e);
+    return ok;
+}
+
+/* All rows as "labels ts line name=value". */
+static void part_text(struct part *p, struct buf *out)
+{
+    struct err e = {0};
+    struct part_reader *r;
+    REQUIRE_OK(part_reader_open(p, &r, &e), &e);
+    for (uint32_t b = 0; b < p->n_blocks; b++) {
+        struct chunk *c;
+        REQUIRE_OK(part_read_block(r, b, &c, &e) && part_read_lines(r, b, c, &e) && part_read_metadata(r, b, c, &e), &e);
+        for (uint32_t i = 0; i < c->n; i++) {
+            uint32_t n;
+            const uint32_t *ids = chunk_meta(c, i, &n);
+            sv line = chunk_line(c, i);
+            buf_fmt(out, SV_FMT " " SV_FMT " %lld " SV_FMT, SV_ARG(tenant_name(c->streams[c->stream[i]].st->tenant)),
+                    SV_ARG(c->streams[c->stream[i]].st->text), (long long)c->ts[i], SV_ARG(line));
+            for (uint32_t k = 0; k < n; k++) {
+                struct label l = chunk_pair(c, ids[k]);
+                buf_fmt(out, " " SV_FMT "=" SV_FMT, SV_ARG(l.name), SV_ARG(l.value));
+            }
+            buf_char(out, '\n');
+        }
+        chunk_unref(c);
+    }
+    part_reader_close(r);
+}
+
+static void fill_small(struct made *m)
+{
+    struct stream *a = stream_of(m, "t1", "api", "z"), *w = stream_of(m, "t1", "web", "a"), *o = stream_of(m, "t0", "web", "a");
+    add(m, w, 2000000, "w late", "k", "1");
+    add(m, w, 1000000, "w early", "k", "1");
+    close_chunk(m);
+    add(m, a, 5, "a", NULL, NULL);
+    add(m, w, 1000000, "w early", "k", "1"); /* again */
+    add(m, w, 1000000, "w early", "k", "2");
+    add(m, o, 7, "", "trace_id", "00ff");
+    close_chunk(m);
+}
+
+static const char small_text[] = "t0 {pod=\"a\", service_name=\"web\"} 7  trace_id=00ff\n"
+                                 "t1 {pod=\"z\", service_name=\"api\"} 5 a\n"
+                                 "t1 {pod=\"a\", service_name=\"web\"} 1000000 w early k=1\n"
+                                 "t1 {pod=\"a\", service_name=\"web\"} 1000000 w early k=2\n"
+                                 "t1 {pod=\"a\", service_name=\"web\"} 2000000 w late k=1\n";
+
+TEST(rows_are_sorted_and_come_once)
+{
+    struct made m;
+    struct part *p;
+    SCOPED(buf_done) struct buf b = {0};
+    REQUIRE(made_init(&m));
+    fill_small(&m);
+    REQUIRE(write_one(&m, &p));
+    part_text(p, &b);
+    CHECK_SV(buf_view(&b), sv_of(small_text));
+    CHECK_EQ(p->rows, 5);
+    CHECK_EQ(p->line_bytes, 21);
+    CHECK_EQ(p->min_ts, 5);
+    CHECK_EQ(p->max_ts, 2000000);
+    CHECK_EQ(p->first_seq, 3);
+    CHECK_EQ(p->end_seq, 9);
+    CHECK_EQ(p->n_streams, 3);
+    CHECK_EQ(p->streams[2].rows, 3);
+    CHECK_EQ(p->streams[2].min_ts, 1000000);
+    part_unref(p);
+    made_done(&m);
+}
+
+TEST(a_value_new_in_every_row_costs_its_bytes)
+{
+    enum { ROWS = 20000 };
+    struct made m;
+    struct part *p;
+    REQUIRE(made_init(&m));
+    struct stream *st = stream_of(&m, "t", "web", "a");
+    for (int i = 0; i < ROWS; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)rand_u64(), (unsigned long long)rand_u64());
+        add(&m, st, i * 1000000ll, "the same line in every row, more or less", "trace_id", id);
+    }
+    close_chunk(&m);
+    REQUIRE(write_one(&m, &p));
+    uint64_t meta = 0, other = 0;
+    for (uint32_t i = 0; i < p->n_blocks; i++)
+        for (int c = 0; c < COL_COUNT; c++)
+            *(c == COL_META ? &meta : &other) += p->blocks[i].stored[c];
+    CHECK(meta < ROWS * 20ull); /* 16 random bytes in hex digits */
+    CHECK(other < ROWS / 2);
+    part_unref(p);
+    made_done(&m);
+}
+
+TEST(many_blocks_and_odd_times)
+{
+    struct made m;
+    struct part *p;
+    struct err e = {0};
+    SCOPED(buf_done) struct buf b = {0};
+    REQUIRE(made_init(&m));
+    struct stream *st[3] = {stream_of(&m, "t", "a", "1"), stream_of(&m, "t", "b", "1"), stream_of(&m, "t", "c", "1")};
+    static char line[40000];
+    memset(line, 'x', sizeof line - 1);
+    for (int i = 0; i < 120; i++)
+        add(&m, st[i % 3], i % 7 * 1000 + i, line + i, i % 2 ? "n" : "m", i % 5 ? "v" : "");
+    close_chunk(&m);
+    REQUIRE(write_one(&m, &p));
+    CHECK(p->n_blocks >= 5);
+    part_text(p, &b);
+    size_t rows = 0;
+    for (size_t i = 0; i < b.n; i++)
+        rows += b.p[i] == '\n';
+    CHECK_EQ(rows, 120);
+    CHECK_OK(true, &e);
+    part_unref(p);
+    made_done(&m);
+}
+
+/* tests/data/store/v1 holds a part as release 0.1 writes it; every later release reads it. */
+TEST(the_golden_part_of_version_1_is_read)
+{
+    struct made m;
+    struct part *p;
+    struct err e = {0};
+    SCOPED(buf_done) struct buf b = {0};
+    int fd;
+    REQUIRE(made_init(&m));
+    REQUIRE_OK(io_open_dir(STORE_DATA "/v1", &fd, &e), &e);
+    REQUIRE_OK(part_open(fd, 1, m.reg, &p, &e), &e);
+    part_text(p, &b);
+    CHECK_SV(buf_view(&b), sv_of(small_text));
+    part_unref(p);
+    io_close(fd);
+    made_done(&m);
+}
+
+TEST(a_part_of_a_newer_release_is_told_from_damage)
+{
+    struct made m;
+    struct part *p, *q;
+    struct err e = {0};
+    REQUIRE(made_init(&m));
+    fill_small(&m);
+    REQUIRE(write_one(&m, &p));
+    int fd;
+    uint8_t h[PART_HEAD];
+    REQUIRE_OK(io_openat(m.dirfd, p->name, O_RDWR, 0, &fd, &e) && io_pread_all(fd, h, sizeof h, 0, "part", &e), &e);
+    put_le16(h + 8, PART_MAJOR + 1);
+    put_le32(h + 60, crc32c(0, h, 60));
+    REQUIRE_OK(io_pwrite_all(fd, sv_make(h, sizeof h), 0, "part", &e), &e);
+    CHECK(!part_open(m.dirfd, 1, m.reg, &q, &e));
+    CHECK_ERR(&e, ERR_UNSUPPORTED, "part format 2");
+    put_le16(h + 8, PART_MAJOR);
+    put_le32(h + 12, 4);
+    put_le32(h + 60, crc32c(0, h, 60));
+    REQUIRE_OK(io_pwrite_all(fd, sv_make(h, sizeof h), 0, "part", &e), &e);
+    CHECK(!part_open(m.dirfd, 1, m.reg, &q, &e));
+    CHECK_ERR(&e, ERR_UNSUPPORTED, "features 4");
+    io_close(fd);
+    part_unref(p);
+    made_done(&m);
+}
+
+TEST(part_names)
+{
+    char name[32];
+    uint64_t id = 0;
+    part_name(0xabc, name);
+    CHECK_STR(name, "0000000000000abc.part");
+    CHECK(part_id_of_name(sv_of(name), &id));
+    CHECK_EQ(id, 0xabc);
+    CHECK(!part_id_of_name(SV("0000000000000ABC.part"), &id));
+    CHECK(!part_id_of_name(SV("abc.part"), &id));
+}
