@@ -235,15 +235,6 @@ static void on_h2_refused(void *ctx, int32_t stream, enum http_refusal why, cons
     http2_answer(c->h2, stream, &r.answer, http_server_date(c->sl), NULL);
 }
 
-/* The request's memory is not needed for sending; giving it back now keeps the budget honest. */
-static void release_body(struct http_message *m)
-{
-    buf_done(&m->body);
-    if (m->budget)
-        atomic_fetch_sub_explicit(&m->budget->used, m->charged, memory_order_relaxed);
-    m->charged = 0;
-}
-
 static void http1_answer(struct http_conn *c, struct http_exchange *x)
 {
     struct http_message *m = x->msg;
@@ -293,7 +284,7 @@ void http_conn_answer(struct http_exchange *x)
         return;
     }
     exchange_unlink(x);
-    release_body(x->msg);
+    http_message_release_body(x->msg);
     if (c->h2) {
         if (x->stream)
             http_server_count_code(c->sl->server, x->answer.status);

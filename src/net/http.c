@@ -238,12 +238,36 @@ bool http_message_charge(struct http_message *m, uint64_t n)
     return true;
 }
 
+void http_message_release_body(struct http_message *m)
+{
+    buf_done(&m->body);
+    if (m->budget)
+        atomic_fetch_sub_explicit(&m->budget->used, m->charged - m->charged_headers, memory_order_relaxed);
+    m->charged = m->charged_headers;
+}
+
+enum http_refusal http_message_count_header(struct http_message *m, const struct http_limits *lim, size_t name_n,
+                                            size_t value_n)
+{
+    uint64_t n = (uint64_t)name_n + value_n + HEADER_OVERHEAD;
+    m->header_bytes += n;
+    if (m->header_bytes > lim->max_header_bytes)
+        return HTTP_HEADER_TOO_LARGE;
+    if (!http_message_charge(m, n))
+        return HTTP_BUDGET_EXHAUSTED;
+    if (m->budget)
+        m->charged_headers += n;
+    return HTTP_FINE;
+}
+
 enum http_refusal http_message_add_header(struct http_message *m, const struct http_limits *lim, sv name,
                                           sv value)
 {
-    m->header_bytes += name.n + value.n + HEADER_OVERHEAD;
-    if (m->header_bytes > lim->max_header_bytes || m->req.n_headers >= lim->max_headers)
+    if (m->req.n_headers >= lim->max_headers)
         return HTTP_HEADER_TOO_LARGE;
+    enum http_refusal why = http_message_count_header(m, lim, name.n, value.n);
+    if (why)
+        return why;
     struct http_header *at = arena_grow(&m->arena, (void *)(uintptr_t)m->req.headers, m->req.n_headers,
                                         &m->headers_cap, sizeof *at);
     char *bytes = arena_alloc(&m->arena, name.n + value.n);

@@ -113,9 +113,9 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *c
 
 static enum http_refusal take_pseudo(struct http2 *h, struct http_message *m, sv name, sv value)
 {
-    m->header_bytes += name.n + value.n + 32;
-    if (m->header_bytes > h->cfg.lim->max_header_bytes)
-        return HTTP_HEADER_TOO_LARGE;
+    enum http_refusal why = http_message_count_header(m, h->cfg.lim, name.n, value.n);
+    if (why)
+        return why;
     sv copy = arena_sv(&m->arena, value);
     if (!copy.p)
         return HTTP_OUT_OF_MEMORY;

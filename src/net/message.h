@@ -4,7 +4,8 @@
 #include "net/http.h"
 #include <stdatomic.h>
 
-/* What request bodies of one server may hold in all; shared by its connections. */
+/* What requests of one server may hold in all; shared by its connections. Headers count, too: HPACK makes 64 KiB of them out
+ * of some 40 bytes on the wire. */
 struct http_budget {
     _Atomic uint64_t used;
     uint64_t max;
@@ -40,6 +41,7 @@ struct http_message {
     struct buf body;
     struct http_budget *budget;
     uint64_t charged;      /* of the budget; http_message_free gives it back */
+    uint64_t charged_headers; /* part of it */
     uint64_t header_bytes; /* names, values and 32 for each, as HTTP/2 counts */
     size_t headers_cap;
     bool keep_alive; /* HTTP/1: the connection may carry another request */
@@ -50,6 +52,12 @@ void http_message_free(struct http_message *m);
 DEFINE_SCOPED(struct http_message *, http_message_free)
 /* Takes `n` bytes from the budget in the name of m; false: exhausted. */
 bool http_message_charge(struct http_message *m, uint64_t n);
+/* The body, and whatever else was charged but the headers, is not needed for sending an answer: giving it back before keeps
+ * the budget honest. */
+void http_message_release_body(struct http_message *m);
+/* One more header, or pseudo-header, of these lengths: counted, within the caps and the budget? */
+enum http_refusal http_message_count_header(struct http_message *m, const struct http_limits *lim, size_t name_n,
+                                            size_t value_n);
 /* Copies name (lower-cased) and value. */
 enum http_refusal http_message_add_header(struct http_message *m, const struct http_limits *lim, sv name,
                                           sv value);

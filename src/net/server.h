@@ -20,7 +20,7 @@ struct http_server_config {
     uint32_t max_connections;        /* 0: 4096; further ones are closed at once and counted */
     uint32_t max_concurrent_streams; /* HTTP/2, per connection; 0: 256 */
     uint64_t
-        max_inflight_bytes;  /* request bodies held by this server in all; 0: 256 MiB. 503 + Retry-After: 1 */
+        max_inflight_bytes;  /* requests held by this server in all; 0: 256 MiB. 503 + Retry-After: 1 */
     int64_t idle_timeout_ms; /* 0: 120 s */
     int64_t read_timeout_ms; /* from the first byte of a request to its last; 0: 60 s. 408 */
     int64_t keepalive_ms;    /* HTTP/2 PING when silent this long, closed after 20 s without answer; 0: 2 h */

@@ -687,6 +687,31 @@ TEST(h2_refusals)
     stop();
 }
 
+/* Each request but the first says fifteen times "that header again": 60 KiB for 23 bytes. */
+TEST(h2_headers_out_of_the_table_count_against_the_budget)
+{
+    REQUIRE(start((struct http_server_config){.max_inflight_bytes = 500 << 10}));
+    SCOPED(buf_done) struct buf b = {0}, h = {0};
+    static char value[3990];
+    memset(value, 'v', sizeof value);
+    buf_put(&h, "\x83\x86\x84\x01\x01x", 6); /* :method, :scheme, :path, :authority */
+    buf_put(&h, "\x40\x01y\x7f\x97\x1e", 6);  /* y: 3990 bytes, put into the table */
+    buf_put(&h, value, sizeof value);
+    put_frame(&b, F_HEADERS, END_HEADERS, 1, buf_view(&h));
+    buf_reset(&h);
+    buf_put(&h, "\x83\x86\x84\x01\x01x", 6);
+    for (int i = 0; i < 15; i++)
+        buf_char(&h, (char)0xbe); /* the newest entry of the table */
+    for (uint32_t i = 1; i < 20; i++)
+        put_frame(&b, F_HEADERS, END_HEADERS, 2 * i + 1, buf_view(&h));
+    int fd = dial_h2(&b);
+    CHECK_SOON(rejected("inflight_bytes") == 20 - 1 - 8, 5000);
+    close(fd);
+    CHECK_SOON(connections() == 0, 3000);
+    check_exchange(SV("GET /describe/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 200 ", "");
+    stop();
+}
+
 TEST(h2_too_many_pings)
 {
     REQUIRE(start((struct http_server_config){0}));
