@@ -117,10 +117,16 @@ static void conn_kill(struct http_conn *c)
     c->dead = true;
 }
 
+/* Enough is taken from the peer for now: pipelined requests, or HTTP/2 frames whose answers it does not read. nghttp2 queues
+ * an answer to every stream it refuses, without a bound of its own. */
+static bool is_full(const struct http_conn *c)
+{
+    return c->pending.n >= PENDING_MAX || (c->h2 && c->out.n - c->out_at >= OUT_HIGH);
+}
+
 static void arm(struct http_conn *c)
 {
-    bool want_read =
-        c->state == CONN_LINGER || (!c->peer_eof && c->pending.n < PENDING_MAX) || c->stream.write_wants_read;
+    bool want_read = c->state == CONN_LINGER || (!c->peer_eof && !is_full(c)) || c->stream.write_wants_read;
     bool want_write =
         c->stream.read_wants_write || (!c->stream.write_wants_read && (c->out.n > c->out_at || c->sending));
     if (want_read != c->reading)
@@ -556,7 +562,9 @@ static void handshake(struct http_conn *c)
 static void conn_read(struct http_conn *c)
 {
     for (int i = 0; i < READS_PER_WAKE && !c->dead; i++) {
-        if (c->state == CONN_HTTP1 && c->pending.n >= PENDING_MAX)
+        if (i && c->h2)
+            conn_flush(c); /* what the frames before call for */
+        if (c->dead || (c->state != CONN_LINGER && is_full(c)))
             return;
         size_t n = 0;
         switch (stream_recv(&c->stream, c->sl->scratch, SCRATCH_SIZE, &n)) {

@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -709,6 +710,33 @@ TEST(h2_headers_out_of_the_table_count_against_the_budget)
     close(fd);
     CHECK_SOON(connections() == 0, 3000);
     check_exchange(SV("GET /describe/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 200 ", "");
+    stop();
+}
+
+/* Streams above the cap are refused by frames that wait to be sent: no peer may pile these up by not reading. */
+TEST(h2_refused_streams_do_not_pile_up)
+{
+    enum { ENOUGH = 64 << 20, BATCH = 4000 };
+    REQUIRE(start((struct http_server_config){.max_concurrent_streams = 1}));
+    SCOPED(buf_done) struct buf b = {0};
+    int fd = dial_h2(&b), small = 4096;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    size_t sent = 0, at = 0;
+    uint32_t stream = 1;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    while (sent < ENOUGH && poll(&p, 1, 1000) == 1) {
+        if (at == b.n) {
+            buf_reset(&b);
+            for (int i = at = 0; i < BATCH; i++, stream += 2)
+                put_request(&b, stream, "/hold", true);
+        }
+        ssize_t n = send(fd, b.p + at, b.n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        REQUIRE(n > 0 || errno == EAGAIN);
+        at += n > 0 ? (size_t)n : 0;
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    CHECK(sent < ENOUGH);
+    close(fd);
     stop();
 }
 
