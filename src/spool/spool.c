@@ -440,45 +440,69 @@ static bool enqueue(struct spool *sp, const sv *parts, size_t n_parts, spool_don
     return true;
 }
 
+/* An appender that waits for its frame. Each has a lock and condition of its own: a commit of many frames wakes just
+ * those it was for, and they do not meet again at the spool's lock. */
 struct waiter {
-    struct spool *sp;
-    struct err err;
+    struct lock mu;
+    struct cond cv;
+    struct err err;   /* under mu, as the next two */
     uint64_t seq;
-    bool done, ok;
+    bool ok;
+    _Atomic bool done; /* set under mu, last */
 };
 
 static void waiter_done(void *ctx, uint64_t seq, const struct err *e)
 {
     struct waiter *w = ctx;
-    struct spool *sp = w->sp;
-    LOCK_SCOPED(&sp->mu);
+    LOCK_SCOPED(&w->mu);
     w->seq = seq;
     w->ok = !e;
     if (e)
         w->err = *e;
-    w->done = true; /* do_work() wakes the appender */
+    atomic_store(&w->done, true);
+    cond_signal(&w->cv);
 }
 
-bool spool_append(struct spool *sp, sv frame, uint64_t *ret_seq, struct err *e)
+/* Without a committer thread: leads the commit, or waits for the one under way to end. */
+static void lead_until_done(struct spool *sp, struct waiter *w)
 {
-    struct waiter w = {.sp = sp};
-    LOCK_SCOPED(&sp->mu);
-    if (!enqueue(sp, &frame, 1, waiter_done, &w, true, e))
-        return false;
-    while (!w.done) {
-        if (!sp->cfg.own_thread && !sp->committing)
+    lock_assert_held(&sp->mu);
+    while (!atomic_load(&w->done)) {
+        if (!sp->committing)
             do_work(sp);
         else
             cond_wait(&sp->idle, &sp->mu);
     }
-    if (!w.ok) {
-        if (e)
-            *e = w.err;
-        return false;
+}
+
+static bool append_and_wait(struct spool *sp, sv frame, struct waiter *w, struct err *e)
+{
+    {
+        LOCK_SCOPED(&sp->mu);
+        if (!enqueue(sp, &frame, 1, waiter_done, w, true, e))
+            return false;
+        if (!sp->cfg.own_thread)
+            lead_until_done(sp, w);
     }
-    if (ret_seq)
+    LOCK_SCOPED(&w->mu);
+    while (!atomic_load(&w->done))
+        cond_wait(&w->cv, &w->mu);
+    if (!w->ok && e)
+        *e = w->err;
+    return w->ok;
+}
+
+bool spool_append(struct spool *sp, sv frame, uint64_t *ret_seq, struct err *e)
+{
+    struct waiter w = {0};
+    lock_init(&w.mu);
+    cond_init(&w.cv);
+    bool ok = append_and_wait(sp, frame, &w, e);
+    if (ok && ret_seq)
         *ret_seq = w.seq;
-    return true;
+    cond_done(&w.cv);
+    lock_done(&w.mu);
+    return ok;
 }
 
 bool spool_append_async(struct spool *sp, const sv *parts, size_t n_parts, spool_done_fn *done, void *ctx, struct err *e)
