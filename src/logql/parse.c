@@ -1,10 +1,10 @@
-/* parse.c - LogQL expressions, by recursive descent with precedence climbing.
+/* parse.c - LogQL expressions by recursive descent; parse_binary.c climbs the operators, parse_pipeline.c has what is in a
+ * log query.
  * (1) Messages are those of Loki's table-driven parser, whose users search the web for them: a syntax error names the
  *     token and, when the state it would be in allows at most four, the alternatives in the order of its token table.
  *     After an optional part that is absent that parser reduces first, so only what is mandatory next is listed.
  * (2) The first error wins. What a node is checked for when it is complete has no position: "parse error : …".
- * (3) Two literals are folded here; no binary node has two literal legs.
- * (4) Depth is capped twice: nesting while descending, tree height when a node is made (a chain of operators grows the
+ * (3) Depth is capped twice: nesting while descending, tree height when a node is made (a chain of operators grows the
  *     tree without nesting), so that every later walk may recurse. */
 #include "logql/parser.h"
 #include "logql/units.h"
@@ -27,11 +27,6 @@ const char *const vector_op_names[] = {
     [VECTOR_MAX] = "max",       [VECTOR_MIN] = "min",         [VECTOR_STDDEV] = "stddev",
     [VECTOR_STDVAR] = "stdvar", [VECTOR_TOPK] = "topk",       [VECTOR_BOTTOMK] = "bottomk",
     [VECTOR_SORT] = "sort",     [VECTOR_SORT_DESC] = "sort_desc", [VECTOR_APPROX_TOPK] = "approx_topk",
-};
-const char *const bin_op_names[] = {
-    [BIN_OR] = "or",  [BIN_AND] = "and", [BIN_UNLESS] = "unless", [BIN_EQ] = "==", [BIN_NEQ] = "!=",
-    [BIN_GT] = ">",   [BIN_GTE] = ">=",  [BIN_LT] = "<",          [BIN_LTE] = "<=", [BIN_ADD] = "+",
-    [BIN_SUB] = "-",  [BIN_MUL] = "*",   [BIN_DIV] = "/",         [BIN_MOD] = "%", [BIN_POW] = "^",
 };
 const char *const cmp_op_names[] = {
     [CMP_EQ] = "=", [CMP_NEQ] = "!=", [CMP_GT] = ">", [CMP_GTE] = ">=", [CMP_LT] = "<", [CMP_LTE] = "<="};
@@ -149,7 +144,7 @@ bool p_names(struct parser *p, sv **names, size_t *n, size_t *cap)
 
 /* ---- nodes ---- */
 
-static struct logql_expr *node(struct parser *p, enum expr_kind kind, size_t depth)
+struct logql_expr *p_node(struct parser *p, enum expr_kind kind, size_t depth)
 {
     if (depth > LOGQL_MAX_DEPTH) {
         p_fail(p, "expression is nested more than %d levels deep", LOGQL_MAX_DEPTH);
@@ -164,8 +159,6 @@ static struct logql_expr *node(struct parser *p, enum expr_kind kind, size_t dep
     x->depth = depth;
     return x;
 }
-
-static struct logql_expr *p_expr(struct parser *p);
 
 static bool read_number(struct parser *p, double *ret)
 {
@@ -182,7 +175,7 @@ static struct logql_expr *p_literal(struct parser *p, bool negative)
     double v;
     if (!read_number(p, &v))
         return NULL;
-    struct logql_expr *x = node(p, EXPR_LITERAL, 1);
+    struct logql_expr *x = p_node(p, EXPR_LITERAL, 1);
     if (x)
         x->value = negative ? -v : v;
     return x;
@@ -332,7 +325,7 @@ static bool check_range_agg(struct parser *p, const struct range_agg *r)
 
 static struct logql_expr *p_range_agg(struct parser *p)
 {
-    struct logql_expr *x = node(p, EXPR_RANGE, 1);
+    struct logql_expr *x = p_node(p, EXPR_RANGE, 1);
     if (!x)
         return NULL;
     struct range_agg *r = &x->range;
@@ -402,7 +395,7 @@ static struct logql_expr *p_vector_agg(struct parser *p)
         !check_vector_agg(p, &v, has_param, param))
         return NULL;
     p->nesting--;
-    struct logql_expr *x = node(p, EXPR_VECTOR_AGG, v.inner->depth + 1);
+    struct logql_expr *x = p_node(p, EXPR_VECTOR_AGG, v.inner->depth + 1);
     if (x)
         x->agg = v;
     return x;
@@ -410,7 +403,7 @@ static struct logql_expr *p_vector_agg(struct parser *p)
 
 static struct logql_expr *p_vector(struct parser *p)
 {
-    struct logql_expr *x = node(p, EXPR_VECTOR, 1);
+    struct logql_expr *x = p_node(p, EXPR_VECTOR, 1);
     if (!x || !p_next(p) || !p_expect(p, T_LPAREN, "(") || !read_number(p, &x->value) || !p_expect(p, T_RPAREN, ")"))
         return NULL;
     return x;
@@ -445,7 +438,7 @@ static struct logql_expr *p_label_replace(struct parser *p)
         p_fail(p, "label_replace() needs a vector, not a number");
         return NULL;
     }
-    struct logql_expr *x = node(p, EXPR_LABEL_REPLACE, r.inner->depth + 1);
+    struct logql_expr *x = p_node(p, EXPR_LABEL_REPLACE, r.inner->depth + 1);
     if (x)
         x->replace = r;
     return x;
@@ -455,13 +448,13 @@ static struct logql_expr *p_label_replace(struct parser *p)
 
 static struct logql_expr *p_log(struct parser *p)
 {
-    struct logql_expr *x = node(p, EXPR_LOG, 1);
+    struct logql_expr *x = p_node(p, EXPR_LOG, 1);
     if (!x || !p_selector(p, &x->log) || !p_pipeline(p, &x->log, NULL))
         return NULL;
     return x;
 }
 
-static struct logql_expr *p_primary(struct parser *p)
+struct logql_expr *p_primary(struct parser *p)
 {
     switch (p->t.kind) {
     case T_LBRACE:
@@ -494,160 +487,6 @@ static struct logql_expr *p_primary(struct parser *p)
         p_unexpected(p, NULL);
         return NULL;
     }
-}
-
-/* ---- binary operations ---- */
-
-static int precedence(enum bin_op op)
-{
-    switch (op) {
-    case BIN_OR:
-        return 1;
-    case BIN_AND:
-    case BIN_UNLESS:
-        return 2;
-    case BIN_ADD:
-    case BIN_SUB:
-        return 4;
-    case BIN_MUL:
-    case BIN_DIV:
-    case BIN_MOD:
-        return 5;
-    case BIN_POW:
-        return 6;
-    default:
-        return 3;
-    }
-}
-
-static bool token_bin_op(const struct token *t, enum bin_op *ret)
-{
-    static const struct {
-        enum token_kind kind;
-        enum bin_op op;
-    } ops[] = {{T_OR, BIN_OR},   {T_AND, BIN_AND}, {T_UNLESS, BIN_UNLESS}, {T_CMP_EQ, BIN_EQ}, {T_NEQ, BIN_NEQ},
-               {T_GT, BIN_GT},   {T_GTE, BIN_GTE}, {T_LT, BIN_LT},         {T_LTE, BIN_LTE},   {T_ADD, BIN_ADD},
-               {T_SUB, BIN_SUB}, {T_MUL, BIN_MUL}, {T_DIV, BIN_DIV},       {T_MOD, BIN_MOD},   {T_POW, BIN_POW}};
-    for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-        if (ops[i].kind == t->kind) {
-            *ret = ops[i].op;
-            return true;
-        }
-    return false;
-}
-
-double bin_op_numbers(enum bin_op op, double a, double b)
-{
-    switch (op) {
-    case BIN_EQ:
-        return a == b;
-    case BIN_NEQ:
-        return a != b;
-    case BIN_GT:
-        return a > b;
-    case BIN_GTE:
-        return a >= b;
-    case BIN_LT:
-        return a < b;
-    case BIN_LTE:
-        return a <= b;
-    case BIN_ADD:
-        return a + b;
-    case BIN_SUB:
-        return a - b;
-    case BIN_MUL:
-        return a * b;
-    case BIN_DIV:
-        return b == 0 ? NAN : a / b;
-    case BIN_MOD:
-        return b == 0 ? NAN : fmod(a, b);
-    case BIN_POW:
-        return pow(a, b);
-    default:
-        return NAN;
-    }
-}
-
-/* [ "bool" ] [ ("on" | "ignoring") names [ ("group_left" | "group_right") [ names ] ] ] */
-static bool p_modifier(struct parser *p, struct binary *b)
-{
-    if (p->t.kind == T_BOOL) {
-        b->returns_bool = true;
-        if (!p_next(p))
-            return false;
-    }
-    if (p->t.kind != T_ON && p->t.kind != T_IGNORING)
-        return true;
-    b->match = p->t.kind == T_ON ? MATCH_ON : MATCH_IGNORING;
-    if (!p_next(p) || !p_names(p, &b->names, &b->n_names, &b->cap_names))
-        return false;
-    if (p->t.kind != T_GROUP_LEFT && p->t.kind != T_GROUP_RIGHT)
-        return true;
-    b->group = p->t.kind == T_GROUP_LEFT ? GROUP_LEFT : GROUP_RIGHT;
-    if (!p_next(p))
-        return false;
-    if (p->t.kind != T_LPAREN)
-        return true;
-    /* `group_left (names)` or the right operand in parentheses: names are identifiers up to the closing parenthesis */
-    struct lexer ahead = p->lx;
-    struct token t;
-    struct err ignored;
-    if (!lex_next(&ahead, &t, &ignored) || (t.kind != T_IDENT && t.kind != T_RPAREN))
-        return true;
-    return p_names(p, &b->include, &b->n_include, &b->cap_include);
-}
-
-static bool check_leg(struct parser *p, const struct binary *b, const struct logql_expr *leg, const char *side)
-{
-    const char *op = bin_op_names[b->op];
-    if (leg->kind == EXPR_LOG)
-        return p_fail(p, "unexpected type for %s leg of binary operation (%s): *syntax.%s", side, op,
-                      leg->log.n_stages ? "PipelineExpr" : "MatchersExpr");
-    if (leg->kind == EXPR_LITERAL && bin_op_is_set(b->op))
-        return p_fail(p, "unexpected literal for %s leg of logical/set binary operation (%s): %f", side, op, leg->value);
-    return true;
-}
-
-static struct logql_expr *join(struct parser *p, struct binary b)
-{
-    if (!check_leg(p, &b, b.left, "left") || !check_leg(p, &b, b.right, "right"))
-        return NULL;
-    if (b.group != GROUP_NONE && bin_op_is_set(b.op)) {
-        p_fail(p, "no grouping allowed for \"%s\" operation", bin_op_names[b.op]);
-        return NULL;
-    }
-    if (b.left->kind == EXPR_LITERAL && b.right->kind == EXPR_LITERAL) {
-        struct logql_expr *x = node(p, EXPR_LITERAL, 1);
-        if (x)
-            x->value = bin_op_numbers(b.op, b.left->value, b.right->value);
-        return x;
-    }
-    struct logql_expr *x = node(p, EXPR_BINARY, MAX(b.left->depth, b.right->depth) + 1);
-    if (x)
-        x->bin = b;
-    return x;
-}
-
-static struct logql_expr *p_binary(struct parser *p, int min_precedence)
-{
-    struct logql_expr *left = p_primary(p);
-    struct binary b = {0};
-    while (left && token_bin_op(&p->t, &b.op) && precedence(b.op) >= min_precedence) {
-        b = (struct binary){.op = b.op, .left = left};
-        if (!p_next(p) || !p_modifier(p, &b) || !p_enter(p))
-            return NULL;
-        b.right = p_binary(p, precedence(b.op) + (b.op == BIN_POW ? 0 : 1));
-        if (!b.right)
-            return NULL;
-        p->nesting--;
-        left = join(p, b);
-    }
-    return left;
-}
-
-static struct logql_expr *p_expr(struct parser *p)
-{
-    return p_binary(p, 1);
 }
 
 /* ---- the ways in ---- */

@@ -152,6 +152,47 @@ TEST(what_is_checked_when_a_node_is_complete)
         check_error(rows[i][0], rows[i][1]);
 }
 
+TEST(template_errors_read_as_in_go)
+{
+    static const char *const rows[][2] = {
+        {"{{.x", "unclosed action"},
+        {"{{ .x }", "unrecognized character in action: U+007D '}'"},
+        {"a{{", "missing value for command"},
+        {"{{}}", "missing value for command"},
+        {"{{.x |}}", "missing value for command"},
+        {"{{end}}", "unexpected {{end}}"},
+        {"{{else}}", "unexpected {{else}}"},
+        {"\n{{if .x}}a", "unexpected EOF"},
+        {"{{if}}a{{end}}", "missing value for command"},
+        {"{{if .x}}a{{else}}b{{else}}c{{end}}", "unexpected {{else}}"},
+        {"{{(.x}}", "unclosed left paren"},
+        {"{{.x)}}", "unexpected right paren"},
+        {"{{.x .y}}", "can't give argument to non-function \".x .y\""},
+        {"{{lower}}", "wrong number of args for lower: want 1 got 0"},
+        {"{{.x | lower .y}}", "wrong number of args for lower: want 1 got 2"},
+        {"{{nope .x}}", "function \"nope\" not defined"},
+        {"{{\"abc}}", "unterminated quoted string"},
+        {"{{\"\\q\"}}", "invalid syntax"},
+        {"{{/* a }}", "unclosed comment"},
+        {"{{1x}}", "bad number syntax: \"1x\""},
+        {"{{.x~}}", "bad character U+007E '~'"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        SCOPED(buf_done) struct buf q = {0};
+        struct err e;
+        char want[160];
+        buf_fmt(&q, "{a=\"b\"} | line_format `%s`", rows[i][0]);
+        struct logql_expr *x = parsed(buf_view(&q), &e);
+        snprintf(want, sizeof want, "invalid line template: template: line:%d: %s", rows[i][0][0] == '\n' ? 2 : 1, rows[i][1]);
+        if (x)
+            test_fail(__FILE__, __LINE__, "%s is accepted", rows[i][0]);
+        else if (!sv_ends(sv_of(e.msg), sv_of(want)))
+            test_fail(__FILE__, __LINE__, "%s\n#   got  %s\n#   want %s", rows[i][0], e.msg, want);
+        logql_free(x);
+    }
+    arena_done(&arena);
+}
+
 /* query, canonical text (NULL: the query itself) */
 static const char *const good[][2] = {
     {"{a=\"b\"}", NULL},

@@ -1,4 +1,5 @@
-/* parser.h - what the two halves of the parser share: parse.c has expressions, parse_pipeline.c selectors and stages. */
+/* parser.h - what the parts of the parser share: parse.c and parse_binary.c have expressions, parse_pipeline.c selectors and
+ * stages. */
 #pragma once
 #include "logql/ast.h"
 #include "logql/lex.h"
@@ -27,6 +28,10 @@ bool p_names(struct parser *p, sv **names, size_t *n, size_t *cap); /* "(" [ IDE
 /* Room for one more item in an arena vector, cleared; NULL when out of memory. */
 #define p_push(p, list) ((__typeof__((list).at))p_push_((p), (void **)&(list).at, &(list).n, &(list).cap, sizeof *(list).at))
 void *p_push_(struct parser *p, void **at, size_t *n, size_t *cap, size_t size);
+
+struct logql_expr *p_expr(struct parser *p);
+struct logql_expr *p_primary(struct parser *p); /* an expression without operators around it */
+struct logql_expr *p_node(struct parser *p, enum expr_kind kind, size_t depth); /* cleared; NULL: too deep, no memory */
 
 bool p_selector(struct parser *p, struct log_query *q);
 bool p_starts_stage(const struct parser *p); /* at a line filter operator or `|` */

@@ -513,6 +513,38 @@ TEST(series_memory_deadline_and_cancellation)
     arena_done(&a);
 }
 
+/* Memory may end at any point of any query: an error, never a crash or a partial answer. */
+TEST(memory_may_end_anywhere)
+{
+    static const char *const queries[] = {
+        "{app=~\".+\"} | logfmt | label_format x=`{{.v}}-{{.k}}` | keep x, env",
+        "count by (k, app) (count_over_time({app=~\".+\"} | logfmt [1m])) * on (k) group_left () "
+        "sum by (k) (rate({app=~\".+\"} | logfmt | v>0 [30s]))",
+        "topk(2, quantile_over_time(0.5, {app=~\".+\"} | logfmt | unwrap v [1m]) by (app)) or vector(1)",
+        "label_replace(sort(avg without (m) (" ALL ")), \"x\", \"$1\", \"app\", \"(.*)\") unless absent_over_time({app=\"z\"}[1m])",
+    };
+    for (size_t q = 0; q < ARRAY_LEN(queries); q++) {
+        bool passed = false;
+        for (uint64_t max = 64; max < 64 << 10; max += 160) {
+            struct test_rows rows = {.at = samples, .n = ARRAY_LEN(samples)};
+            struct row_source source = test_rows_source(&rows);
+            struct logql_params p = {.end_ns = 60 * S, .step_ns = 20 * S, .max_memory = max};
+            struct arena a;
+            struct logql_expr *x = NULL;
+            struct logql_result res;
+            struct err e = {0};
+            arena_init(&a, 0);
+            REQUIRE_OK(logql_parse(sv_of(queries[q]), &a, &x, &e), &e);
+            passed = logql_run_rows(&source, x, &p, &a, &res, &e);
+            if (!passed)
+                CHECK_ERR(&e, ERR_LIMIT, "(max_query_memory)");
+            logql_free(x);
+            arena_done(&a);
+        }
+        CHECK(passed); /* in the end there is enough */
+    }
+}
+
 /* ---- what is asked of the scan ---- */
 
 static struct scan_request asked(const char *query, struct logql_result *res)

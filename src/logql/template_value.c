@@ -63,11 +63,13 @@ static void put_float(double f, struct buf *out)
             break;
     }
     snprintf(text, sizeof text, "%.*e", digits - 1, f);
-    int exponent = atoi(strchr(text, 'e') + 1);
+    int64_t exponent = 0;
+    bool ok = sv_to_i64(sv_of(strchr(text, 'e') + 1), &exponent);
+    ASSERT(ok); /* %e always prints one */
     if (f != 0 && (exponent < -4 || exponent >= 21))
         buf_sv(out, sv_of(text)); /* C prints at least two exponent digits, as Go does */
     else
-        buf_fmt(out, "%.*f", MAX(digits - 1 - exponent, 0), f);
+        buf_fmt(out, "%.*f", MAX(digits - 1 - (int)exponent, 0), f);
 }
 
 void value_put(const struct value *v, struct buf *out)
