@@ -14,6 +14,15 @@
 #include <errno.h>
 #include <fcntl.h>
 
+TEST(sv_parts_of_nothing_are_nothing)
+{
+    sv none = SV_NULL;
+    CHECK(sv_sub(none, 0, 5).p == NULL && sv_sub(none, 0, 5).n == 0);
+    CHECK(sv_from(none, 3).p == NULL && sv_from(none, 3).n == 0);
+    sv rest = none;
+    CHECK(sv_cut(&rest, ',').n == 0 && rest.p == NULL);
+}
+
 TEST(sv_splits_and_finds)
 {
     sv rest = SV("a,bb,");
