@@ -460,6 +460,11 @@ bool otlp_next_attr(struct otlp_attr_iter *it, struct otlp_attr *ret)
     struct wire_field f;
     if (!next_of(&it->at, it->end, it->field, &f))
         return false;
+    if (is_short_pair(f.p, f.n)) {
+        size_t n = f.p[1];
+        *ret = (struct otlp_attr){sv_make(f.p + 2, n), sv_make(f.p + 4 + n, f.n - 4 - n)};
+        return true;
+    }
     *ret = (struct otlp_attr){0};
     const uint8_t *at = f.p, *end = f.p + f.n;
     while (wire_next(&at, end, &f) == WIRE_GOT) {
@@ -474,6 +479,9 @@ bool otlp_next_attr(struct otlp_attr_iter *it, struct otlp_attr *ret)
 struct otlp_value otlp_read_value(sv any_value)
 {
     struct otlp_value v = {.kind = OTLP_EMPTY};
+    const uint8_t *p = (const uint8_t *)any_value.p;
+    if (any_value.n >= 2 && p[0] == WIRE_TAG(1, WIRE_LEN) && p[1] < 0x80 && p[1] == any_value.n - 2)
+        return (struct otlp_value){.kind = OTLP_STRING, .text = sv_make(p + 2, p[1])}; /* the usual one */
     struct otlp_iter it = iter_of(any_value);
     struct wire_field f;
     while (wire_next(&it.at, it.end, &f) == WIRE_GOT) {

@@ -26,6 +26,12 @@ static inline enum wire_got wire_next(const uint8_t **at, const uint8_t *end, st
     const uint8_t *p = *at;
     if (p >= end)
         return WIRE_END;
+    /* most fields: a tag of one byte, a length of one byte */
+    if (end - p >= 2 && (p[0] & 0x87) == WIRE_LEN && p[0] >= 8 && p[1] < 0x80 && p[1] <= (size_t)(end - p) - 2) {
+        *f = (struct wire_field){.tag = p[0], .p = p + 2, .n = p[1]};
+        *at = p + 2 + p[1];
+        return WIRE_GOT;
+    }
     uint64_t tag;
     if (!varint_get(&p, end, &tag) || tag > UINT32_MAX || tag < 8)
         return WIRE_BAD;
