@@ -1,7 +1,9 @@
 /* config_test.c - files that are good, and exactly what is said about those that are not. */
 #include "collector/config.h"
+#include "collector/debug_print.h"
 #include "collector/expand.h"
 #include "collector/sender.h"
+#include "otlp/write.h"
 #include "base/test.h"
 
 static struct log_sink no_sink;
@@ -248,6 +250,40 @@ TEST(a_storage_extension_moves_the_queue)
     CHECK_STR(config_queue_dir(cfg, cfg->pipelines[0].exporters[0], "data"), "/var/q");
     CHECK_STR(config_queue_dir(cfg, cfg->pipelines[0].exporters[1], "data"), "data");
     collector_config_free(cfg);
+}
+
+TEST(records_are_printed_for_people)
+{
+    SCOPED(buf_done) struct buf in = {0}, out = {0};
+    size_t rl = otlp_open(&in, 1), res = otlp_open(&in, 1);
+    otlp_put_attr_str(&in, 1, SV("service.name"), SV("shop"));
+    otlp_close(&in, res);
+    size_t sl = otlp_open(&in, 2), scope = otlp_open(&in, 1);
+    otlp_put_bytes(&in, 1, SV("lib"));
+    otlp_put_bytes(&in, 2, SV("1.0"));
+    otlp_close(&in, scope);
+    size_t lr = otlp_open(&in, 2);
+    otlp_put_fixed64(&in, 1, 1581452773000000789ull);
+    otlp_put_varint(&in, 2, 10);
+    otlp_put_bytes(&in, 3, SV("Info"));
+    size_t body = otlp_open(&in, 5);
+    otlp_put_bytes(&in, 1, SV("paid"));
+    otlp_close(&in, body);
+    otlp_put_attr_i64(&in, 6, SV("ms"), 12);
+    otlp_put_bytes(&in, 9, SV("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"));
+    otlp_close(&in, lr);
+    otlp_close(&in, sl);
+    otlp_close(&in, rl);
+    debug_print_normal(buf_view(&in), &out);
+    CHECK_SV(buf_view(&out), SV("ResourceLog #0 service.name=shop\nScopeLog #0 lib@1.0\npaid ms=12\n"));
+    buf_reset(&out);
+    debug_print_detailed(buf_view(&in), &out);
+    CHECK_SV(buf_view(&out), SV("ResourceLog #0\nResource SchemaURL: \nResource attributes:\n     -> service.name: Str(shop)\n"
+                                "ScopeLogs #0\nScopeLogs SchemaURL: \nInstrumentationScope lib 1.0\nLogRecord #0\n"
+                                "ObservedTimestamp: 1970-01-01 00:00:00 +0000 UTC\n"
+                                "Timestamp: 2020-02-11 20:26:13.000000789 +0000 UTC\n"
+                                "SeverityText: Info\nSeverityNumber: Info2(10)\nBody: Str(paid)\nAttributes:\n"
+                                "     -> ms: Int(12)\nTrace ID: 0102030405060708090a0b0c0d0e0f10\nSpan ID: \nFlags: 0\n"));
 }
 
 TEST(keys_without_effect_are_warnings)

@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "collector/debug_print.h"
 #include "collector/plug.h"
-#include "otlp/walk.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ struct debug_cfg {
 };
 
 static const struct option options[] = {
-    OPT(STR, struct debug_cfg, verbosity, "basic", "basic: counts; normal: a line per record, on stdout"),
+    OPT(STR, struct debug_cfg, verbosity, "basic", "basic: counts in the log; normal: also a line per record on stdout; detailed: everything"),
     OPT(U64, struct debug_cfg, sampling_initial, "2", "requests printed each second"),
     OPT(U64, struct debug_cfg, sampling_thereafter, "1", "then every n-th of that second; 1: all, 0: none"),
     {0}};
@@ -26,15 +26,16 @@ static const struct other_key others[] = {
 static void check(const struct reading *rd, void *cfg)
 {
     const struct debug_cfg *c = cfg;
-    if (!sv_eq(sv_of(c->verbosity), SV("basic")) && !sv_eq(sv_of(c->verbosity), SV("normal")))
-        section_problem(rd, "verbosity", "verbosity \"%s\" is not supported (basic, normal)", c->verbosity);
+    sv v = sv_of(c->verbosity);
+    if (!sv_eq_nocase(v, SV("basic")) && !sv_eq_nocase(v, SV("normal")) && !sv_eq_nocase(v, SV("detailed")))
+        section_problem(rd, "verbosity", "verbosity level \"%s\" is not supported (basic, normal, detailed)", c->verbosity);
 }
 static const struct section section = {.options = options, .others = others, .check = check};
 
 struct debug {
     const struct debug_cfg *cfg;
     const char *id;
-    bool normal;
+    void (*print)(sv request, struct buf *out); /* NULL: counts only */
     struct lock mu;
     int64_t second; /* under mu, as n */
     uint64_t n;
@@ -50,44 +51,6 @@ static bool sampled(struct debug *db)
     }
     uint64_t n = db->n++, after = db->cfg->sampling_thereafter;
     return n < db->cfg->sampling_initial || (after && (n - db->cfg->sampling_initial) % after == 0);
-}
-
-static void put_attrs(struct buf *out, sv message, uint32_t field)
-{
-    struct otlp_attr_iter it = otlp_attrs(message, field);
-    struct otlp_attr at;
-    while (otlp_next_attr(&it, &at)) {
-        buf_fmt(out, " " SV_FMT "=", SV_ARG(at.key));
-        otlp_value_text(at.value, 0, out);
-    }
-    buf_char(out, '\n');
-}
-
-static void print_records(sv request, struct buf *out)
-{
-    unsigned i = 0;
-    struct otlp_iter resources = otlp_resources(request);
-    struct otlp_resource_logs rl;
-    while (otlp_next_resource(&resources, &rl)) {
-        buf_fmt(out, "ResourceLog #%u%s" SV_FMT, i++, rl.schema_url.n ? " " : "", SV_ARG(rl.schema_url));
-        put_attrs(out, rl.resource, OTLP_RESOURCE_ATTRS);
-        unsigned k = 0;
-        struct otlp_iter scopes = otlp_scopes(&rl);
-        struct otlp_scope_logs sl;
-        while (otlp_next_scope(&scopes, &sl)) {
-            struct otlp_scope sc = {0};
-            otlp_read_scope(sl.scope, &sc);
-            buf_fmt(out, "ScopeLog #%u " SV_FMT "%s" SV_FMT, k++, SV_ARG(sc.name), sc.version.n ? "@" : "",
-                    SV_ARG(sc.version));
-            put_attrs(out, sl.scope, OTLP_SCOPE_ATTRS);
-            struct otlp_iter records = otlp_records(&sl);
-            struct otlp_record r;
-            while (otlp_next_record(&records, &r)) {
-                otlp_value_text(r.body, 0, out);
-                put_attrs(out, r.raw, OTLP_RECORD_ATTRS);
-            }
-        }
-    }
 }
 
 /* What a record says must not steer the terminal it is shown on. */
@@ -106,8 +69,8 @@ static void push(void *self, struct batch *b, push_done_fn *done, void *ctx)
     if (sampled(db)) {
         log_info(db->id, "Logs {\"log records\": %u, \"bytes\": %zu}", b->n_records, b->bytes.n);
         SCOPED(buf_done) struct buf text = buf_capped((size_t)64 << 20);
-        if (db->normal)
-            print_records(b->bytes, &text);
+        if (db->print)
+            db->print(b->bytes, &text);
         if (text.n)
             show(&text);
     }
@@ -123,7 +86,10 @@ static bool open_debug(const struct component *cp, const struct runtime *rt, str
         return err_nomem(e);
     db->cfg = cp->cfg;
     db->id = cp->id;
-    db->normal = sv_eq(sv_of(db->cfg->verbosity), SV("normal"));
+    if (sv_eq_nocase(sv_of(db->cfg->verbosity), SV("normal")))
+        db->print = debug_print_normal;
+    else if (sv_eq_nocase(sv_of(db->cfg->verbosity), SV("detailed")))
+        db->print = debug_print_detailed;
     lock_init(&db->mu);
     *ret = (struct log_sink){push, db};
     return true;

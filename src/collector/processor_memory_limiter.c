@@ -18,7 +18,7 @@ static const struct option options[] = {
     OPT(DURATION, struct limiter_cfg, check_interval, "0s", "how often memory is looked at (required, e.g. 1s)"),
     OPT(U64, struct limiter_cfg, limit_mib, "0", "hard limit in MiB"),
     OPT(U64, struct limiter_cfg, spike_limit_mib, "0", "refuse above limit minus this; 0: 20 % of the limit"),
-    OPT(U64, struct limiter_cfg, limit_percentage, "0", "hard limit in percent of the machine's memory; limit_mib goes first"),
+    OPT(U64, struct limiter_cfg, limit_percentage, "0", "hard limit in percent of the machine's (or the control group's) memory; limit_mib goes first"),
     OPT(U64, struct limiter_cfg, spike_limit_percentage, "0", "the same for the spike"),
     {0}};
 static const struct other_key others[] = {
@@ -69,6 +69,19 @@ static uint64_t resident_bytes(void)
         pages = 0;
     fclose(f);
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What this process may have: the machine's memory, or less when its control group says so. */
+static uint64_t total_bytes(void)
+{
+    uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    unsigned long long limit;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (f && fscanf(f, "%llu", &limit) == 1)
+        total = MIN(total, (uint64_t)limit);
+    if (f)
+        fclose(f);
+    return total;
 }
 
 static void look(void *ctx)
@@ -131,7 +144,7 @@ static bool open_limiter(const struct component *cp, const struct runtime *rt, c
         free(lm);
         return err_nomem(e);
     }
-    uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t total = total_bytes();
     uint64_t hard = c->limit_mib ? c->limit_mib << 20 : total / 100 * c->limit_percentage;
     uint64_t spike = c->limit_mib ? c->spike_limit_mib << 20 : total / 100 * c->spike_limit_percentage;
     lm->soft = hard - (spike ? spike : hard / 5);
