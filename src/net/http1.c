@@ -17,7 +17,6 @@ struct http1 {
     const struct http_limits *lim;
     enum state state;
     struct buf text;   /* the head, chunk line or trailers collected so far */
-    size_t scanned;    /* of text: no end of it in these bytes */
     unsigned blank;    /* bytes of empty lines skipped before the request */
     size_t extensions; /* bytes of chunk extensions of this request */
     uint64_t left;     /* bytes of the body or chunk to come */
@@ -237,6 +236,22 @@ static bool parse_head(struct http1 *h, bool *ret_expect)
            parse_framing(h, ret_expect);
 }
 
+/* How many bytes of `in` belong to the head begun in h->text, its empty line included; SV_NPOS: all, and it goes on. */
+static size_t head_end(const struct http1 *h, sv in)
+{
+    char seam[6]; /* the end of what was collected and the beginning of what came */
+    size_t before = MIN(h->text.n, (size_t)3), after = MIN(in.n, (size_t)3);
+    if (before)
+        memcpy(seam, h->text.p + h->text.n - before, before);
+    if (after)
+        memcpy(seam + before, in.p, after);
+    size_t at = sv_find(sv_make(seam, before + after), SV("\r\n\r\n"));
+    if (at != SV_NPOS)
+        return at + 4 - before;
+    at = sv_find(in, SV("\r\n\r\n"));
+    return at == SV_NPOS ? at : at + 4;
+}
+
 /* Collects up to and including the empty line. True: `text` holds a whole head. */
 static bool collect_head(struct http1 *h, sv *in)
 {
@@ -246,25 +261,20 @@ static bool collect_head(struct http1 *h, sv *in)
             return bad(h, "empty lines instead of a request");
         *in = sv_from(*in, 1);
     }
-    size_t room = h->lim->max_header_bytes - h->text.n, before = h->text.n;
-    sv piece = sv_sub(*in, 0, room);
-    buf_sv(&h->text, piece);
+    if (h->text.n == 0 && in->n && !http_is_token(sv_sub(*in, 0, 1)))
+        return bad(h, "not HTTP (TLS on a port without TLS?)"); /* at once: such a peer may never send a line's end */
+    size_t end = head_end(h, *in), n = MIN(end, in->n);
+    if (n > h->lim->max_header_bytes - h->text.n)
+        return refuse(h, HTTP_HEADER_TOO_LARGE);
+    buf_sv(&h->text, sv_sub(*in, 0, n));
     if (h->text.failed)
         return refuse(h, HTTP_OUT_OF_MEMORY);
-    size_t from = h->scanned > 3 ? h->scanned - 3 : 0;
-    size_t end = sv_find(sv_from(buf_view(&h->text), from), SV("\r\n\r\n"));
-    if (end == SV_NPOS) {
-        h->scanned = h->text.n;
-        *in = sv_from(*in, piece.n);
-        if (h->text.n == h->lim->max_header_bytes)
-            return refuse(h, HTTP_HEADER_TOO_LARGE);
-        return false;
-    }
-    h->text.n = from + end + 4;
-    *in = sv_from(*in, h->text.n - before);
-    h->scanned = 0;
-    h->blank = 0;
-    return true;
+    *in = sv_from(*in, n);
+    if (end != SV_NPOS)
+        h->blank = 0;
+    else if (h->text.n == h->lim->max_header_bytes)
+        return refuse(h, HTTP_HEADER_TOO_LARGE);
+    return end != SV_NPOS;
 }
 
 /* --- bodies --- */
