@@ -111,7 +111,7 @@ test("details open with their groups, a click filters, Escape closes", { skip },
   await page.locator(".details").waitFor({ state: "detached" });
   await head.focus();
   await page.keyboard.press("Enter");
-  await page.getByLabel(/^Filter for service_name/).click();
+  await page.getByLabel(/^Filter for service_name =/).click();
   await page.waitForFunction(() => /service_name="/.test(document.querySelector(".cm-content")?.textContent ?? ""));
   assert.deepEqual(wrong, []);
   await close();
