@@ -14,6 +14,7 @@
 #include "collector/config.h"
 #include "collector/sender.h"
 #include "net/server.h"
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,31 @@ static bool open_exporters(struct collector *c, struct err *e)
     return true;
 }
 
+static bool is_queue_of_ours(const struct collector *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_exporters; i++) {
+        SCOPED(mem_free) char *dir = sender_queue_dir("", c->exporters[i].cp->id);
+        if (dir && strcmp(strrchr(dir, '/') + 1, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A renamed or removed exporter leaves its queue behind: nobody would miss it without being told. */
+static void report_orphans(const struct collector *c)
+{
+    char path[1000];
+    snprintf(path, sizeof path, "%.900s/queue", c->data_dir);
+    DIR *d = opendir(path);
+    struct dirent *entry;
+    while (d && (entry = readdir(d)))
+        if (entry->d_name[0] != '.' && !is_queue_of_ours(c, entry->d_name))
+            log_warn("collector", "the queue %s/%s belongs to no exporter of this configuration: what waits in it is not "
+                     "sent (give the exporter its old name back, or remove the directory)", path, entry->d_name);
+    if (d)
+        closedir(d);
+}
+
 /* The head of one pipeline: its processors in front of its exporters. */
 static bool open_pipeline(struct collector *c, const struct pipeline *pl, struct log_sink *ret, struct err *e)
 {
@@ -326,6 +352,7 @@ static bool open_graph(struct collector *c, struct err *e)
         return err_nomem(e);
     if (!open_exporters(c, e))
         return false;
+    report_orphans(c);
     for (size_t i = 0; i < cfg->n_pipelines; i++)
         if (!open_pipeline(c, &cfg->pipelines[i], &heads[i], e))
             return false;

@@ -418,10 +418,15 @@ static char *path_of(const char *data_dir, const char *what, const char *id)
     return buf_take(&b, &n);
 }
 
+char *sender_queue_dir(const char *data_dir, const char *id)
+{
+    return path_of(data_dir, "queue", id);
+}
+
 static bool open_queue(struct sender *sd, const struct sender_config *cfg, struct err *e)
 {
     const struct queue_settings *qs = &cfg->settings->queue;
-    SCOPED(mem_free) char *dir = path_of(cfg->data_dir, "queue", cfg->id);
+    SCOPED(mem_free) char *dir = sender_queue_dir(cfg->data_dir, cfg->id);
     sd->rejected_dir = path_of(cfg->data_dir, "rejected", cfg->id);
     sd->threads = calloc(qs->num_consumers, sizeof *sd->threads);
     if (!dir || !sd->rejected_dir || !sd->threads)

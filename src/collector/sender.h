@@ -37,6 +37,8 @@ struct sender_config {
 };
 struct sender;
 
+/* "<data_dir>/queue/<id as a file name>", malloc'd; NULL when out of memory. */
+char *sender_queue_dir(const char *data_dir, const char *id);
 /* `to` makes one attempt per push, from several threads at a time. */
 MUST_USE bool sender_open(const struct sender_config *cfg, const struct log_sink *to, struct sender **ret, struct err *e);
 struct log_sink sender_sink(struct sender *sd);
