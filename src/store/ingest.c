@@ -20,10 +20,23 @@ void ingest_result_done(struct ingest_result *r)
     vec_done(&r->refused);
 }
 
-struct name_entry {
+struct name_entry { /* a peer may send millions: small when nothing is wrong */
     sv name;
-    struct err bad;
+    const struct err *bad; /* NULL: fine */
 };
+
+static bool name_check(struct ingest_run *run, sv raw, struct name_entry *en)
+{
+    struct err bad = {0};
+    if (rules_name(raw, &run->names_mem, &en->name, &bad))
+        return true;
+    struct err *kept = bad.code == ERR_INVALID ? ARENA_NEW(&run->names_mem, struct err) : NULL;
+    if (!kept)
+        return err_nomem(&run->err);
+    *kept = bad;
+    en->bad = kept;
+    return true;
+}
 
 bool run_name(struct ingest_run *run, sv raw, sv *ret, struct err *e)
 {
@@ -36,11 +49,11 @@ bool run_name(struct ingest_run *run, sv raw, sv *ret, struct err *e)
         slot->value = en;
         if (!en)
             return err_nomem(&run->err);
-        if (!rules_name(raw, &run->names_mem, &en->name, &en->bad) && en->bad.code != ERR_INVALID)
-            return err_nomem(&run->err);
+        if (!name_check(run, raw, en))
+            return false;
     }
-    if (en->bad.code) {
-        *e = en->bad;
+    if (en->bad) {
+        *e = *en->bad;
         return false;
     }
     *ret = en->name;

@@ -10,10 +10,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { LEVELS_MAX = 8, NAME_MAX_BYTES = 4096 };
+enum {
+    LEVELS_MAX = 8,
+    NAME_MAX_BYTES = 4096,
+    FLAT_MAX_BYTES = 1 << 20,   /* names made out of one record's, or one source's, maps: two bytes can ask for 4 KiB */
+    NAMES_KEEP_BYTES = 1 << 20, /* names remembered from record to record */
+};
 
 struct pair_list {
     VEC(struct label) v;
+    size_t flat_bytes; /* of the names made for it */
 };
 
 /* The text of a value; numbers and other made texts live in `a`. p NULL: out of memory. */
@@ -75,6 +81,9 @@ static bool add_attribute(struct ingest_run *run, sv raw, sv any_value, struct a
     while (otlp_next_attr(&it, &child)) {
         if (parent.n + 1 + child.key.n > NAME_MAX_BYTES)
             return err_set(e, ERR_INVALID, "attribute name longer than %d bytes", NAME_MAX_BYTES);
+        out->flat_bytes += parent.n + 1 + child.key.n;
+        if (out->flat_bytes > FLAT_MAX_BYTES)
+            return err_set(e, ERR_INVALID, "maps among the attributes make more than %d bytes of names", FLAT_MAX_BYTES);
         char *name = arena_alloc(&run->names_mem, parent.n + 1 + child.key.n);
         if (!name)
             return err_nomem(&run->err);
@@ -264,7 +273,7 @@ static sv hex_text(sv id, struct arena *a)
 static bool record_pairs(struct ingest_run *run, const struct otlp_record *r, struct err *e)
 {
     struct arena *a = &run->row_mem;
-    struct pair_list out = {{run->row.at, 0, run->row.cap}};
+    struct pair_list out = {.v = {run->row.at, 0, run->row.cap}};
     struct otlp_attr_iter it = otlp_attrs(r->raw, OTLP_RECORD_ATTRS);
     struct otlp_attr at;
     bool ok = true;
@@ -309,6 +318,15 @@ static bool record_row(struct ingest_run *run, struct level_streams *ls, const s
     return run_row(run, ls->src, st, (int64_t)ns, line, r->severity_number);
 }
 
+/* Between records, when no view of a name is held. */
+static void forget_names(struct ingest_run *run)
+{
+    if (run->names_mem.used <= NAMES_KEEP_BYTES)
+        return;
+    map_done(&run->names);
+    arena_reset(&run->names_mem);
+}
+
 static bool scope_rows(struct ingest_run *run, struct source *src, const struct otlp_scope_logs *sl)
 {
     struct level_streams ls = {.src = src};
@@ -316,6 +334,7 @@ static bool scope_rows(struct ingest_run *run, struct source *src, const struct 
     struct otlp_record r;
     for (; otlp_next_record(&it, &r); run->record++) {
         arena_reset(&run->row_mem);
+        forget_names(run);
         if (!run_was_refused(run) && !record_row(run, &ls, &r))
             return false;
     }
@@ -330,6 +349,7 @@ bool ingest_otlp(struct ingest_run *run, struct err *e)
         struct otlp_iter scopes = otlp_scopes(&rl);
         struct otlp_scope_logs sl;
         while (otlp_next_scope(&scopes, &sl)) {
+            forget_names(run);
             SCOPED(source_unref) struct source *src = source_for(run, rl.resource, sl.scope);
             if (!src)
                 return run->err.code ? false : err_nomem(e);

@@ -250,6 +250,38 @@ TEST(an_attribute_without_a_name_refuses_its_record)
     fixture_done(&f);
 }
 
+/* A map under a long name, of entries without a key: two bytes each, and each would be a name of 3.9 KB. */
+TEST(names_made_from_maps_are_limited)
+{
+    struct fixture f;
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    static char long_name[3900];
+    memset(long_name, 'a', sizeof long_name);
+    SCOPED(buf_done) struct buf b = {0};
+    size_t rl = otlp_open(&b, 1), sl = otlp_open(&b, 2), lr = otlp_open(&b, 2), attr = otlp_open(&b, 6);
+    otlp_put_bytes(&b, 1, sv_make(long_name, sizeof long_name));
+    size_t value = otlp_open(&b, 2), map = otlp_open(&b, 6);
+    for (int i = 0; i < 1000; i++)
+        otlp_put_bytes(&b, 1, SV_NULL);
+    otlp_close(&b, map);
+    otlp_close(&b, value);
+    otlp_close(&b, attr);
+    otlp_close(&b, lr);
+    otlp_close(&b, sl);
+    otlp_close(&b, rl);
+    put_records(&b, "web", (struct rec[]){{.ts = 2, .line = "good"}}, 1);
+    struct push_result r = push_bytes(f.st, "fake", buf_view(&b), 1);
+    CHECK_EQ(r.code, PUSH_SENT);
+    CHECK_EQ(r.n_rejected, 1);
+    CHECK(strstr(r.err.msg, "bytes of names"));
+    CHECK_ROWS(&f, NULL, 0, 0, "2 good\n");
+    fixture_close(&f);
+    REQUIRE(fixture_open(&f)); /* and when the log is read back */
+    CHECK_ROWS(&f, NULL, 0, 0, "2 good\n");
+    fixture_done(&f);
+}
+
 TEST(bad_utf8_in_metadata_becomes_a_space_and_lines_stay)
 {
     struct fixture f;
