@@ -71,7 +71,9 @@ struct reply {
 static int dial(const struct http_server *s)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    sa.sin_port = htons((uint16_t)atoi(strrchr(http_server_address(s), ':') + 1));
+    uint64_t port = 0;
+    CHECK(sv_to_u64(sv_of(strrchr(http_server_address(s), ':') + 1), &port));
+    sa.sin_port = htons((uint16_t)port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval wait = {20, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
