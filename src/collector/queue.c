@@ -44,6 +44,8 @@ struct queue {
 
     struct lock read_mu; /* what follows */
     struct spool_reader *reader;
+    sv frame; /* what the reader gave last, until it is in the carry */
+    bool has_frame;
     struct buf merge;
     VEC(struct queue_part) parts;
     struct buf carry; /* a request read, but not (wholly) given out: the next batch starts with it */
@@ -288,14 +290,14 @@ static int fill_carry(struct queue *q)
     lock_assert_held(&q->read_mu);
     while (!q->has_carry) {
         struct err e = {0};
-        sv frame;
-        int r = spool_read(q->reader, &frame, &q->carry_seq, &e);
+        int r = q->has_frame ? 1 : spool_read(q->reader, &q->frame, &q->carry_seq, &e);
         if (r < 0)
             log_error(q->id, "cannot read the queue: %s", e.msg);
         if (r <= 0)
             return r;
         struct queue_frame f;
-        if (!queue_frame_read(frame, &f, &e)) {
+        q->has_frame = false;
+        if (!queue_frame_read(q->frame, &f, &e)) {
             log_error(q->id, "request %" PRIu64 " in the queue is skipped: %s", q->carry_seq, e.msg);
             atomic_fetch_add(&q->damaged, 1);
             continue;
@@ -305,7 +307,8 @@ static int fill_carry(struct queue *q)
         buf_sv(&q->carry, f.bytes);
         if (!buf_ok(&q->carry, &e)) {
             log_error(q->id, "cannot read the queue: %s", e.msg);
-            return -1; /* the frame is passed over in memory only; it is on disk, and comes with the next start */
+            q->has_frame = true; /* the reader has passed it, and the cursor would with the next batch */
+            return -1;
         }
         q->carry_tenant = sv_sub(buf_view(&q->carry), 0, f.tenant.n);
         q->carry_bytes = sv_from(buf_view(&q->carry), f.tenant.n);
@@ -354,6 +357,8 @@ static bool merge_carry(struct queue *q, struct merging *m)
         split_records(q->carry_bytes, 0, room, &q->merge);
         buf_sv(&rest, q->carry_tenant);
         split_records(q->carry_bytes, room, UINT64_MAX, &rest);
+        if (rest.failed) /* then this batch must not go out either: finish_take() sees to it */
+            q->merge.failed = rest.failed;
         m->end_seq = q->carry_seq;
         size_t tenant_n = q->carry_tenant.n, was = q->carry_bytes.n;
         struct buf swap = q->carry;
