@@ -215,6 +215,11 @@ TEST(line_format)
     FORMAT("{{urlencode \"a b&c\"}} {{urldecode \"a+b%26\"}} {{b64enc .y}}", "a+b%26c a b& V29yZA==");
     FORMAT("{{add .x 2 3}} {{sub 1 .x}} {{mul 2 3 4}} {{div 7 2}} {{mod -7 3}} {{max 1 5 2}} {{min 3 1}}", "6 0 24 3 -1 5 1");
     FORMAT("{{int \"12.7\"}} {{int \"010\"}} {{int \"08\"}} {{int \"0x10\"}} {{float64 \"1e3\"}} {{int 2.9}}", "0 8 0 16 1000 2");
+    FORMAT("{{addf 0.1 0.2}} {{subf 1 0.9}} {{mulf .x 1.1 3}} {{divf 1 3}} {{divf 12345.678 1000}} {{addf 1e22 1}}",
+           "0.3 0.1 3.3 0.3333333333333333 12.345678 1e+22");
+    FORMAT("{{divf 2 3}} {{divf -2 3}} {{maxf 1.5 2 0.1}} {{minf 1.5 2}}", "0.6666666666666667 -0.6666666666666667 2 1.5");
+    FORMAT("{{round -1.5 0}} {{round 2.345 2}} {{round 1234 -2}} {{round 0.5 0}} {{round 1.49 0}} {{round 7 300}}", "-2 2.35 1200 1 1 7");
+    FORMAT("{{printf \"%.2f\" (divf 1500 1000)}}", "1.50");
     FORMAT("{{ceil 1.2}} {{floor \"1.8\"}} {{bytes \"2KB\"}} {{duration \"1m30s\"}}", "2 1 2000 90");
     FORMAT("{{if eq .x \"1\"}}one{{else}}other{{end}} {{if contains \"x\" .y}}a{{else if hasPrefix \"Wo\" .y}}b{{end}}", "one b");
     FORMAT("{{if and .x (not .none)}}yes{{end}}{{if or .none (ne .x \"1\")}}no{{end}}", "yes");
@@ -246,14 +251,25 @@ TEST(line_format_errors)
         A "x=1\n");
 }
 
+TEST(decimals_do_not_guess)
+{
+#define FORMAT_FAILS(tmpl, details)                                                                                \
+    ONE("x", NULL, "| line_format `" tmpl "`",                                                                     \
+        A "x + {__error__=\"TemplateFormatErr\", __error_details__=\"template: line:1:2: executing \\\"line\\\" at <" details "\"}\n")
+    FORMAT_FAILS("{{divf 1 0}}", "divf 1 0>: error calling divf: decimal division by 0");
+    FORMAT_FAILS("{{addf 1e30 1e-30}}", "addf 1e30 1e-30>: error calling addf: a decimal with more than 38 digits");
+    FORMAT_FAILS("{{mulf 1.23456789012345 1.23456789012345 1.23456789012345}}",
+                 "mulf 1.23456789012345 1.23456789012345 1.23456789012345>: error calling mulf: a decimal with more than 38 digits");
+}
+
 TEST(what_templates_cannot_do_is_refused_by_name)
 {
     struct logql_params p = {.end_ns = 100 * S, .step_ns = S};
 #define REFUSED(query, error) check_run(lines, 1, query, &p, __LINE__, NULL, error)
     REFUSED("{app=\"web\"} | line_format `{{printf \"%x\" .x}}`",
             "not supported yet: this printf format in the template of | line_format \"{{printf \\\"%x\\\" .x}}\"");
-    REFUSED("{app=\"web\"} | line_format `{{addf .x 1}}`",
-            "not supported yet: addf in the template of | line_format \"{{addf .x 1}}\"");
+    REFUSED("{app=\"web\"} | line_format `{{fromJson .x}}`",
+            "not supported yet: fromJson in the template of | line_format \"{{fromJson .x}}\"");
     REFUSED("{app=\"web\"} | line_format `{{range .x}}{{end}}`",
             "not supported yet: range in the template of | line_format \"{{range .x}}{{end}}\"");
     REFUSED("{app=\"web\"} | label_format a=`{{$x := .y}}`",

@@ -4,6 +4,7 @@
 #include "logql/units.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- numbers ---- */
@@ -156,6 +157,184 @@ TMPL_FN(fn_duration)
         return err_set(e, ERR_INVALID, "%s", cause.msg);
     *ret = value_float((double)ns / 1e9);
     return true;
+}
+
+/* ---- decimals ---- */
+
+/* Go's decimal library computes with the shortest decimal text of each float, exactly; quotients have 16 places. Here a
+ * coefficient has 128 bits: what does not fit is an error, not a rounded answer. */
+struct decimal {
+    __int128 coef;
+    int exp;
+};
+
+static bool overflows(struct err *e)
+{
+    return err_set(e, ERR_INVALID, "a decimal with more than 38 digits");
+}
+
+static bool decimal_of(const struct value *v, struct decimal *ret, struct err *e)
+{
+    char text[40];
+    double f = to_float(v);
+    if (!isfinite(f))
+        return err_set(e, ERR_INVALID, "Cannot create a Decimal from %s", isnan(f) ? "NaN" : f > 0 ? "+Inf" : "-Inf");
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*e", digits - 1, f);
+        if (strtod(text, NULL) == f)
+            break;
+    }
+    *ret = (struct decimal){0};
+    bool fraction = false;
+    const char *p = text + (*text == '-');
+    for (; *p != 'e'; p++) {
+        if (*p == '.') {
+            fraction = true;
+            continue;
+        }
+        ret->coef = ret->coef * 10 + (*p - '0');
+        ret->exp -= fraction;
+    }
+    int64_t exponent = 0;
+    bool ok = sv_to_i64(sv_of(p + 1), &exponent);
+    ASSERT(ok); /* %e always prints one */
+    ret->exp += (int)exponent;
+    if (*text == '-')
+        ret->coef = -ret->coef;
+    return true;
+}
+
+/* Multiplies by 10^n. */
+static bool scale_up(__int128 *coef, int n)
+{
+    for (; n > 0 && *coef; n--)
+        if (__builtin_mul_overflow(*coef, (__int128)10, coef))
+            return false;
+    return true;
+}
+
+static __int128 divide_rounded(__int128 a, __int128 b) /* half away from zero */
+{
+    __int128 q = a / b, r = a % b;
+    bool up = (r < 0 ? -r : r) >= (b < 0 ? -b : b) - (r < 0 ? -r : r);
+    return up && r ? q + ((a < 0) == (b < 0) ? 1 : -1) : q;
+}
+
+/* Drops digits until there are at most `places` behind the point. */
+static void decimal_round(struct decimal *d, int places)
+{
+    __int128 by = 1;
+    int n = -places - d->exp;
+    if (n <= 0)
+        return;
+    for (int i = 0; i < n && by; i++)
+        by = i < 38 ? by * 10 : 0;
+    d->coef = by ? divide_rounded(d->coef, by) : 0;
+    d->exp = -places;
+}
+
+static bool decimal_add(struct decimal *a, struct decimal b, struct err *e)
+{
+    int exp = MIN(a->exp, b.exp);
+    if (!scale_up(&a->coef, a->exp - exp) || !scale_up(&b.coef, b.exp - exp) ||
+        __builtin_add_overflow(a->coef, b.coef, &a->coef))
+        return overflows(e);
+    a->exp = exp;
+    return true;
+}
+
+static bool decimal_sub(struct decimal *a, struct decimal b, struct err *e)
+{
+    b.coef = -b.coef;
+    return decimal_add(a, b, e);
+}
+
+static bool decimal_mul(struct decimal *a, struct decimal b, struct err *e)
+{
+    a->exp += b.exp;
+    return __builtin_mul_overflow(a->coef, b.coef, &a->coef) ? overflows(e) : true;
+}
+
+static bool decimal_div(struct decimal *a, struct decimal b, struct err *e)
+{
+    enum { PLACES = 16 };
+    if (!b.coef)
+        return err_set(e, ERR_INVALID, "decimal division by 0");
+    int shift = a->exp - b.exp + PLACES;
+    if (!scale_up(shift > 0 ? &a->coef : &b.coef, shift > 0 ? shift : -shift))
+        return overflows(e);
+    a->coef = divide_rounded(a->coef, b.coef);
+    a->exp = -PLACES;
+    return true;
+}
+
+static double decimal_double(struct decimal d)
+{
+    char digits[48], text[64];
+    size_t at = sizeof digits - 1;
+    unsigned __int128 v = d.coef < 0 ? -(unsigned __int128)d.coef : (unsigned __int128)d.coef;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + (int)(v % 10));
+        v /= 10;
+    } while (v);
+    snprintf(text, sizeof text, "%s%se%d", d.coef < 0 ? "-" : "", digits + at, d.exp);
+    return strtod(text, NULL);
+}
+
+static bool fold(const struct value *v, size_t n, bool (*op)(struct decimal *a, struct decimal b, struct err *e),
+                 struct value *ret, struct err *e)
+{
+    struct decimal sum = {0}, next;
+    for (size_t i = 0; i < n; i++)
+        if (!decimal_of(&v[i], i ? &next : &sum, e) || (i && !op(&sum, next, e)))
+            return false;
+    *ret = value_float(decimal_double(sum));
+    return true;
+}
+TMPL_FN(fn_addf)
+{
+    return fold(v, n, decimal_add, ret, e);
+}
+TMPL_FN(fn_subf)
+{
+    return fold(v, n, decimal_sub, ret, e);
+}
+TMPL_FN(fn_mulf)
+{
+    return fold(v, n, decimal_mul, ret, e);
+}
+TMPL_FN(fn_divf)
+{
+    return fold(v, n, decimal_div, ret, e);
+}
+TMPL_FN(fn_round)
+{
+    struct decimal d;
+    int64_t places = to_int(&v[1]);
+    if (!decimal_of(&v[0], &d, e))
+        return false;
+    decimal_round(&d, (int)MAX(MIN(places, (int64_t)400), (int64_t)-400));
+    *ret = value_float(decimal_double(d));
+    return true;
+}
+static bool extremef(const struct value *v, size_t n, bool max, struct value *ret)
+{
+    double best = to_float(&v[0]);
+    for (size_t i = 1; i < n; i++) {
+        double x = to_float(&v[i]);
+        best = isnan(best) || isnan(x) ? NAN : max ? fmax(best, x) : fmin(best, x);
+    }
+    *ret = value_float(best);
+    return true;
+}
+TMPL_FN(fn_maxf)
+{
+    return extremef(v, n, true, ret);
+}
+TMPL_FN(fn_minf)
+{
+    return extremef(v, n, false, ret);
 }
 
 /* ---- logic ---- */

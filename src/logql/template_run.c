@@ -56,6 +56,13 @@ const struct tmpl_function *tmpl_function_find(sv name, bool *known)
         {"mod", 2, 2, fn_mod},
         {"max", 1, TMPL_MAX_ARGS, fn_max},
         {"min", 1, TMPL_MAX_ARGS, fn_min},
+        {"addf", 1, TMPL_MAX_ARGS, fn_addf},
+        {"subf", 1, TMPL_MAX_ARGS, fn_subf},
+        {"mulf", 1, TMPL_MAX_ARGS, fn_mulf},
+        {"divf", 1, TMPL_MAX_ARGS, fn_divf},
+        {"maxf", 1, TMPL_MAX_ARGS, fn_maxf},
+        {"minf", 1, TMPL_MAX_ARGS, fn_minf},
+        {"round", 2, 2, fn_round},
         {"ceil", 1, 1, fn_ceil},
         {"floor", 1, 1, fn_floor},
         {"bytes", 1, 1, fn_bytes},
@@ -84,8 +91,7 @@ const struct tmpl_function *tmpl_function_find(sv name, bool *known)
         {"printf", 1, TMPL_MAX_ARGS, fn_printf},
     };
     static const char *const others[] = {
-        "b64dec", "addf", "subf",         "mulf",  "divf",  "maxf", "minf", "round",    "fromJson",
-        "now",    "toDate", "toDateInZone", "index", "slice", "html", "js",   "urlquery", "call",
+        "b64dec", "fromJson", "now", "toDate", "toDateInZone", "index", "slice", "html", "js", "urlquery", "call",
     };
     *known = true;
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
