@@ -1,4 +1,4 @@
-/* logql.h - LogQL: text to AST, AST to result. Grammar and error texts: loki.md §6.
+/* logql.h - LogQL: text to AST, AST to result. Grammar and error texts are Loki's; docs/logql.md.
  * What is parsed but not evaluated yet fails with ERR_UNSUPPORTED "not supported yet: …", never with wrong data. */
 #pragma once
 #include "base/arena.h"

@@ -1,5 +1,5 @@
-/* grpc.h - gRPC unary calls over net/server.h (otel.md §2.5): framing, gzip, deadlines, and the right status
- * and trailers on every error. The codec part (grpc_frame, grpc_unframe, percent-encoding) knows no socket
+/* grpc.h - gRPC unary calls over net/server.h: framing, gzip, deadlines, and the right status and trailers on
+ * every error (the gRPC over HTTP/2 protocol; codes and texts where it leaves them open: grpc-go's). The codec part (grpc_frame, grpc_unframe, percent-encoding) knows no socket
  * and is shared with clients. */
 #pragma once
 #include "base/compress.h"

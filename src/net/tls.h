@@ -1,5 +1,4 @@
-/* tls.h - TLS settings of a listener or an outgoing connection, with the Collector's key names (otel.md
- * §5.4). */
+/* tls.h - TLS settings of a listener or an outgoing connection, with the Collector's key names (configtls). */
 #pragma once
 #include "base/option.h"
 

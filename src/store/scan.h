@@ -2,7 +2,7 @@
  * columns. The query layer above decides what rows mean; this layer decides what is not worth reading.
  * (1) Rows are ordered by time in the asked direction; rows of one time by stream, then in the order they were accepted
  *     (reversed for backward).
- * (2) Shown once: entries equal in stream, time, line and metadata come out once, wherever their copies lie (design §2).
+ * (2) Shown once: entries equal in stream, time, line and metadata come out once, wherever their copies lie (docs/store.md).
  * (3) A row is visible from the moment its push was acknowledged, and a scan sees a fixed set: what was there when it
  *     was opened. */
 #pragma once

@@ -32,9 +32,9 @@ MUST_USE bool store_open(const struct store_config *cfg, struct metrics *metrics
 void store_close(struct store *st); /* NULL is fine; what is in the head stays safe in the WAL */
 bool store_ready(struct store *st, struct err *why_not);
 
-/* An OTLP request (loki.md §1). Takes its own reference. `done` as in otlp/batch.h: PUSH_SENT with n_rejected > 0 when
- * some records broke a limit (err says which, grouped as in loki.md §3.1); PUSH_REJECTED when all did; PUSH_RETRY when the
- * disk is full or memory short. err.code ERR_LIMIT marks what Loki answers with 429, ERR_NOT_FOUND "no records" (422). */
+/* An OTLP request, by the rules of Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector". Takes its
+ * own reference. `done` as in otlp/batch.h: PUSH_SENT with n_rejected > 0 when some records broke a limit (err says
+ * which, grouped as Loki groups them); PUSH_REJECTED when all did; PUSH_RETRY when the disk is full or memory short. err.code ERR_LIMIT marks what Loki answers with 429, ERR_NOT_FOUND "no records" (422). */
 void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx);
 /* A Loki push: `request` is an uncompressed logproto.PushRequest (copied). Labels that do not parse reject it whole. */
 void store_push_loki(struct store *st, sv tenant, sv request, int64_t arrived_wall_ns, push_done_fn *done, void *ctx);
