@@ -1,7 +1,7 @@
 /* head.c - see head.h. */
 #include "store/head.h"
 
-enum { JOIN_MAX_BYTES = 256 << 10, JOIN_MAX_ROWS = 8192 };
+enum { JOIN_MAX_BYTES = 1 << 20, JOIN_MAX_ROWS = 8192 };
 
 void head_init(struct head *h)
 {
@@ -73,7 +73,7 @@ static bool pair_to_join(struct head *h, uint64_t *ret_seals, struct chunk *ret[
     if (n < 2)
         return false;
     struct chunk *x = h->active.chunks.at[n - 2], *y = h->active.chunks.at[n - 1];
-    if (x->line_bytes + y->line_bytes > JOIN_MAX_BYTES || x->n + y->n > JOIN_MAX_ROWS || x->n > 2 * (uint64_t)y->n)
+    if (x->memory + y->memory > JOIN_MAX_BYTES || x->n + y->n > JOIN_MAX_ROWS || x->n > 2 * (uint64_t)y->n)
         return false;
     ret[0] = chunk_ref(x);
     ret[1] = chunk_ref(y);

@@ -157,6 +157,37 @@ bool labels_within(const struct store_config *limits, struct labels l, size_t n_
     return true;
 }
 
+static size_t pairs_bytes(const struct label *at, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += at[i].name.n + at[i].value.n;
+    return bytes;
+}
+
+bool metadata_within(const struct store_config *limits, struct labels stream, const struct label *at, size_t n,
+                     enum reject_reason *ret_why, struct err *e)
+{
+    size_t bytes = pairs_bytes(at, n);
+    bool size = limits->max_structured_metadata_size && bytes > limits->max_structured_metadata_size;
+    if (!size &&
+        !(limits->max_structured_metadata_entries_count && n > limits->max_structured_metadata_entries_count))
+        return true;
+    SCOPED(buf_done) struct buf b = {0};
+    labels_text(stream, &b);
+    sv text = sv_sub(buf_view(&b), 0, 100);
+    *ret_why = size ? REJECT_METADATA_SIZE : REJECT_METADATA_COUNT;
+    if (size)
+        return err_set(e, ERR_INVALID,
+                       "stream '" SV_FMT "' has structured metadata too large: '%zu' bytes, limit: '%llu' bytes, see "
+                       "max_structured_metadata_size",
+                       SV_ARG(text), bytes, (unsigned long long)limits->max_structured_metadata_size);
+    return err_set(e, ERR_INVALID,
+                   "stream '" SV_FMT "' has too many structured metadata labels: '%zu', limit: '%llu', see "
+                   "max_structured_metadata_entries_count",
+                   SV_ARG(text), n, (unsigned long long)limits->max_structured_metadata_entries_count);
+}
+
 /* The record's own pairs under the source's, which win: run->merged, sorted by name. */
 static bool merge_pairs(struct ingest_run *run, const struct source *src)
 {
@@ -206,8 +237,7 @@ static void add_level(struct ingest_run *run, const struct stream *st, sv line, 
 
 enum verdict { ROW_TAKEN, ROW_REFUSED };
 
-static bool check_row(struct ingest_run *run, const struct stream *st, int64_t ts, sv line, size_t meta_bytes,
-                      enum verdict *ret)
+static bool check_row(struct ingest_run *run, const struct stream *st, int64_t ts, sv line, enum verdict *ret)
 {
     const struct store_config *lim = run->rq->limits;
     sv labels = sv_sub(st->text, 0, 100);
@@ -229,16 +259,10 @@ static bool check_row(struct ingest_run *run, const struct stream *st, int64_t t
                "max entry size '%llu' bytes exceeded for stream '" SV_FMT
                "' while adding an entry with length '%zu' bytes",
                (unsigned long long)lim->max_line_size, SV_ARG(labels), line.n);
-    if (lim->max_structured_metadata_size && meta_bytes > lim->max_structured_metadata_size)
-        return run_refuse(run, REJECT_METADATA_SIZE, st, line.n,
-               "stream '" SV_FMT "' has structured metadata too large: '%zu' bytes, limit: '%llu' bytes, see "
-               "max_structured_metadata_size",
-               SV_ARG(labels), meta_bytes, (unsigned long long)lim->max_structured_metadata_size);
-    if (lim->max_structured_metadata_entries_count && run->merged.n > lim->max_structured_metadata_entries_count)
-        return run_refuse(run, REJECT_METADATA_COUNT, st, line.n,
-               "stream '" SV_FMT "' has too many structured metadata labels: '%zu', limit: '%llu', see "
-               "max_structured_metadata_entries_count",
-               SV_ARG(labels), run->merged.n, (unsigned long long)lim->max_structured_metadata_entries_count);
+    enum reject_reason why;
+    struct err e = {0};
+    if (!metadata_within(lim, st->labels, run->merged.at, run->merged.n, &why, &e))
+        return run_refuse(run, why, st, line.n, "%s", e.msg);
     *ret = ROW_TAKEN;
     return true;
 }
@@ -294,12 +318,10 @@ bool run_row(struct ingest_run *run, const struct source *src, struct stream *st
 {
     if (!merge_pairs(run, src))
         return false;
-    size_t meta_bytes = 0;
-    for (size_t i = 0; i < run->merged.n; i++)
-        meta_bytes += run->merged.at[i].name.n + run->merged.at[i].value.n;
+    size_t meta_bytes = pairs_bytes(run->merged.at, run->merged.n);
     if (run->rq->limits) {
         enum verdict v;
-        if (!check_row(run, st, ts, line, meta_bytes, &v))
+        if (!check_row(run, st, ts, line, &v))
             return false;
         if (v == ROW_REFUSED)
             return true;

@@ -13,6 +13,7 @@
 enum {
     LEVELS_MAX = 8,
     NAME_MAX_BYTES = 4096,
+    DEPTH_MAX = 64,
     FLAT_MAX_BYTES = 1 << 20,   /* names made out of one record's, or one source's, maps: two bytes can ask for 4 KiB */
     NAMES_KEEP_BYTES = 1 << 20, /* names remembered from record to record */
 };
@@ -59,8 +60,8 @@ static sv severity_text(int32_t v, struct arena *a)
 }
 
 /* One attribute, maps flattened: parent_child. `raw` is the name so far. False: e has why (an invalid name), or run->err. */
-static bool add_attribute(struct ingest_run *run, sv raw, sv any_value, struct arena *a, struct pair_list *out,
-                          struct err *e)
+static bool add_nested(struct ingest_run *run, sv raw, sv any_value, int depth, struct arena *a, struct pair_list *out,
+                       struct err *e)
 {
     struct otlp_value v = otlp_read_value(any_value);
     if (v.kind != OTLP_KVLIST) {
@@ -74,6 +75,8 @@ static bool add_attribute(struct ingest_run *run, sv raw, sv any_value, struct a
         return true;
     }
     sv parent;
+    if (depth == DEPTH_MAX)
+        return err_set(e, ERR_INVALID, "attribute nested deeper than %d", DEPTH_MAX);
     if (!run_name(run, raw, &parent, e))
         return false;
     struct otlp_attr_iter it = otlp_attrs(v.text, OTLP_KVLIST_VALUES);
@@ -91,10 +94,16 @@ static bool add_attribute(struct ingest_run *run, sv raw, sv any_value, struct a
         name[parent.n] = '_';
         if (child.key.n)
             memcpy(name + parent.n + 1, child.key.p, child.key.n);
-        if (!add_attribute(run, sv_make(name, parent.n + 1 + child.key.n), child.value, a, out, e))
+        if (!add_nested(run, sv_make(name, parent.n + 1 + child.key.n), child.value, depth + 1, a, out, e))
             return false;
     }
     return true;
+}
+
+static bool add_attribute(struct ingest_run *run, const struct otlp_attr *at, struct arena *a, struct pair_list *out,
+                          struct err *e)
+{
+    return add_nested(run, at->key, at->value, 0, a, out, e);
 }
 
 static bool add_text(struct ingest_run *run, struct pair_list *out, sv name, sv value, struct arena *a)
@@ -112,11 +121,11 @@ static bool source_pairs(struct ingest_run *run, sv resource, sv scope, struct p
     struct otlp_attr at;
     struct otlp_attr_iter it = otlp_attrs(resource, OTLP_RESOURCE_ATTRS);
     while (otlp_next_attr(&it, &at))
-        if (!add_attribute(run, at.key, at.value, a, rules_index_attribute(at.key) ? labels : pairs, e))
+        if (!add_attribute(run, &at, a, rules_index_attribute(at.key) ? labels : pairs, e))
             return false;
     it = otlp_attrs(scope, OTLP_SCOPE_ATTRS);
     while (otlp_next_attr(&it, &at))
-        if (!add_attribute(run, at.key, at.value, a, pairs, e))
+        if (!add_attribute(run, &at, a, pairs, e))
             return false;
     struct otlp_scope sc;
     otlp_read_scope(scope, &sc);
@@ -176,9 +185,11 @@ static bool source_build(struct ingest_run *run, sv resource, sv scope, struct s
     if (ok)
         ok = source_fill(run, s, &labels, &pairs);
     enum reject_reason why;
+    struct labels l = {s->labels, s->n_labels};
     if (ok && run->rq->limits &&
-        !labels_within(run->rq->limits, (struct labels){s->labels, s->n_labels}, s->n_counted_labels, &why, &bad)) {
-        s->bad = bad;
+        (!labels_within(run->rq->limits, l, s->n_counted_labels, &why, &bad) ||
+         !metadata_within(run->rq->limits, l, s->pairs, s->n_pairs, &why, &bad))) {
+        s->bad = bad; /* told once: merging a huge resource into each of its records only to refuse them costs too much */
         s->bad_why = why;
     }
     vec_done(&labels.v);
@@ -278,7 +289,7 @@ static bool record_pairs(struct ingest_run *run, const struct otlp_record *r, st
     struct otlp_attr at;
     bool ok = true;
     while (ok && otlp_next_attr(&it, &at))
-        ok = add_attribute(run, at.key, at.value, a, &out, e);
+        ok = add_attribute(run, &at, a, &out, e);
     ok = ok &&
          (!r->time_ns || !r->observed_ns ||
           add_text(run, &out, SV("observed_timestamp"), number_text(r->observed_ns, a), a)) &&

@@ -40,5 +40,9 @@ bool run_was_refused(struct ingest_run *run);
 bool labels_within(const struct store_config *limits, struct labels l, size_t n_counted, enum reject_reason *ret_why,
                    struct err *e);
 
+/* The same for metadata. */
+bool metadata_within(const struct store_config *limits, struct labels stream, const struct label *at, size_t n,
+                     enum reject_reason *ret_why, struct err *e);
+
 MUST_USE bool ingest_otlp(struct ingest_run *run, struct err *e);
 MUST_USE bool ingest_loki(struct ingest_run *run, struct err *e);

@@ -282,6 +282,54 @@ TEST(names_made_from_maps_are_limited)
     fixture_done(&f);
 }
 
+TEST(hostile_attributes_cost_their_record_only)
+{
+    struct fixture f;
+    SCOPED(buf_done) struct buf b = {0};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    enum { DEPTH = 200 };
+    size_t marks[DEPTH][3];
+    size_t rl = otlp_open(&b, 1), sl = otlp_open(&b, 2), lr = otlp_open(&b, 2);
+    for (int i = 0; i < DEPTH; i++) { /* {"": {"": {"": ...}}} below a name: it does not grow */
+        marks[i][0] = otlp_open(&b, i ? 1 : 6);
+        otlp_put_bytes(&b, 1, i ? SV("") : SV("a"));
+        marks[i][1] = otlp_open(&b, 2);
+        marks[i][2] = otlp_open(&b, 6);
+    }
+    for (int i = DEPTH; i-- > 0;)
+        for (int k = 2; k >= 0; k--)
+            otlp_close(&b, marks[i][k]);
+    otlp_close(&b, lr);
+    lr = otlp_open(&b, 2);
+    otlp_put_fixed64(&b, 1, 9);
+    otlp_close(&b, lr);
+    otlp_close(&b, sl);
+    otlp_close(&b, rl);
+    struct push_result r = push_bytes(f.st, "fake", buf_view(&b), 1);
+    CHECK_EQ(r.code, PUSH_SENT);
+    CHECK_EQ(r.n_rejected, 1);
+    CHECK_STR(r.err.msg, "attribute nested deeper than 64");
+    buf_reset(&b);
+    rl = otlp_open(&b, 1);
+    size_t res = otlp_open(&b, 1);
+    for (int i = 0; i < 5000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "attr%d", i);
+        otlp_put_attr_str(&b, 1, sv_of(name), SV("some value"));
+    }
+    otlp_close(&b, res);
+    sl = otlp_open(&b, 2);
+    for (int i = 0; i < 3; i++)
+        otlp_close(&b, otlp_open(&b, 2));
+    otlp_close(&b, sl);
+    otlp_close(&b, rl);
+    r = push_bytes(f.st, "fake", buf_view(&b), 1);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK(sv_starts(sv_of(r.err.msg), SV("3 errors like: stream '{service_name=\"unknown_service\"}' has structured metadata")));
+    fixture_done(&f);
+}
+
 TEST(bad_utf8_in_metadata_becomes_a_space_and_lines_stay)
 {
     struct fixture f;

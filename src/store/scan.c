@@ -39,7 +39,8 @@ struct scan {
     struct stream_choice choice;
     struct stream_info *info;      /* by rank */
     bool *shown;                   /* by rank: a row of it came out */
-    struct part_reader **readers;  /* by part; opened when needed */
+    struct part_reader **readers;  /* by part; open while runs of the part are */
+    uint32_t *runs_left;           /* by part */
     VEC(struct run *) waiting;     /* the next to open is the last */
     VEC(struct run *) heap;
     VEC(struct run *) retired;
@@ -75,6 +76,8 @@ static bool add_run(struct scan *sc, struct run r, struct err *e)
     }
     *made = r;
     *room = made;
+    if (r.source != HEAD_SOURCE)
+        sc->runs_left[r.source]++;
     return true;
 }
 
@@ -149,8 +152,9 @@ bool scan_open(struct store *st, const struct scan_request *req, struct scan **r
     if (ok) {
         sc->info = calloc(sc->choice.n + 1, sizeof *sc->info);
         sc->readers = calloc(sc->view.n_parts + 1, sizeof *sc->readers);
+        sc->runs_left = calloc(sc->view.n_parts + 1, sizeof *sc->runs_left);
         sc->shown = calloc(sc->choice.n + 1, sizeof *sc->shown);
-        ok = (sc->info && sc->readers && sc->shown) || err_nomem(e);
+        ok = (sc->info && sc->readers && sc->runs_left && sc->shown) || err_nomem(e);
     }
     for (size_t i = 0; ok && i < sc->choice.n; i++)
         sc->info[i] = (struct stream_info){sc->choice.streams[i]->labels, sc->choice.streams[i]->hash};
@@ -170,8 +174,20 @@ bool scan_open(struct store *st, const struct scan_request *req, struct scan **r
     return true;
 }
 
+static void reader_close(struct scan *sc, size_t part)
+{
+    if (!sc->readers[part])
+        return;
+    sc->stats.bytes_stored_read += part_reader_bytes(sc->readers[part]);
+    part_reader_close(sc->readers[part]);
+    sc->readers[part] = NULL;
+}
+
+/* With its last run a part's file is closed: a scan over thousands of parts holds the few open that overlap in time. */
 static void run_free(struct scan *sc, struct run *r)
 {
+    if (r->source != HEAD_SOURCE && --sc->runs_left[r->source] == 0)
+        reader_close(sc, r->source);
     sc->memory -= r->memory;
     chunk_unref(r->c);
     free(r->keys);
@@ -188,8 +204,6 @@ void scan_close(struct scan *sc)
         run_free(sc, sc->heap.at[i]);
     for (size_t i = 0; i < sc->retired.n; i++)
         run_free(sc, sc->retired.at[i]);
-    for (size_t i = 0; sc->readers && i < sc->view.n_parts; i++)
-        part_reader_close(sc->readers[i]);
     vec_done(&sc->waiting);
     vec_done(&sc->heap);
     vec_done(&sc->retired);
@@ -200,6 +214,7 @@ void scan_close(struct scan *sc)
     free(sc->info);
     free(sc->shown);
     free(sc->readers);
+    free(sc->runs_left);
     stream_choice_done(&sc->choice);
     store_view_done(&sc->view);
     arena_done(&sc->labels);

@@ -136,7 +136,7 @@ bool wal_open(struct store *st, uint64_t covered, struct spool_recovery *ret, st
     char dir[4096];
     struct spool_config sc = {.dir = dir,
                               .max_bytes = st->cfg->wal_max_bytes * 2 + (256ull << 20),
-                              .max_frame_bytes = WAL_MAX_PAYLOAD + (1 << 20),
+                              .max_frame_bytes = 2ull * WAL_MAX_PAYLOAD, /* with the list of refused records */
                               .when_full = SPOOL_REFUSE,
                               .next_seq_min = covered,
                               .own_thread = true};

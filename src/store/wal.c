@@ -35,7 +35,7 @@ static bool compress_body(sv payload, struct buf *body, bool *ret_smaller, struc
 bool wal_frame_write(const struct wal_frame *f, struct buf *head, struct buf *body, sv *ret_body, struct err *e)
 {
     if (f->payload.n > WAL_MAX_PAYLOAD || f->tenant.n > UINT16_MAX)
-        return err_set(e, ERR_LIMIT, "request of %zu bytes is larger than %d", f->payload.n, WAL_MAX_PAYLOAD);
+        return err_set(e, ERR_INVALID, "request of %zu bytes is larger than %d", f->payload.n, WAL_MAX_PAYLOAD);
     bool smaller;
     if (!compress_body(f->payload, body, &smaller, e))
         return false;
