@@ -192,3 +192,24 @@ TEST(a_failed_edit_is_not_in_force_and_the_next_one_is)
     CHECK_EQ(o.state.parts.at[1].id, 3);
     opened_done(&o);
 }
+
+/* Made by hand from docs/formats.md, with an item that a reader may pass over; every later release reads it. */
+TEST(the_golden_manifest_of_version_1_is_read)
+{
+    SCOPED(buf_done) struct buf b = {0};
+    struct err e = {0};
+    struct catalog_state s = {0};
+    size_t good;
+    int fd;
+    REQUIRE_OK(io_open_dir(STORE_DATA "/v1", &fd, &e) && io_read_file(fd, "MANIFEST-000001", &b, &e), &e);
+    CHECK_OK(manifest_read(buf_view(&b), &s, &good, &e), &e);
+    CHECK_EQ(good, b.n);
+    CHECK_EQ(s.covered_seq, 12);
+    REQUIRE(s.parts.n == 1);
+    CHECK_EQ(s.parts.at[0].id, 2);
+    CHECK_EQ(s.parts.at[0].rows, 6);
+    CHECK_EQ(s.parts.at[0].min_ts, -1);
+    CHECK_EQ(s.parts.at[0].max_ts, 1);
+    catalog_state_done(&s);
+    io_close(fd);
+}
