@@ -51,7 +51,8 @@ static bool pick_segment(struct spool_reader *rd, uint64_t after_no)
     LOCK_SCOPED(&sp->mu);
     for (size_t i = 0; i < sp->segs.n; i++) {
         struct segment *sg = sp->segs.at[i];
-        if (sg->no <= after_no || (atomic_load(&sg->sealed) && atomic_load(&sg->end_seq) <= rd->next_seq))
+        if (sg->no <= after_no || atomic_load(&sg->gone) ||
+            (atomic_load(&sg->sealed) && atomic_load(&sg->end_seq) <= rd->next_seq))
             continue;
         sg->refs++;
         rd->sg = sg;

@@ -65,13 +65,13 @@ static void count_failure(struct spool *sp)
     sp->stats.failures++;
 }
 
-/* Takes it out of the table (index i) and away from readers that are not on it yet. */
+/* Takes it, which is marked gone, out of the table (index i). */
 static void table_remove(struct spool *sp, size_t i)
 {
     lock_assert_held(&sp->mu);
     struct segment *sg = sp->segs.at[i];
+    ASSERT(atomic_load(&sg->gone));
     sp->disk_bytes -= atomic_load(&sg->end);
-    atomic_store(&sg->gone, true);
     memmove(&sp->segs.at[i], &sp->segs.at[i + 1], (sp->segs.n - i - 1) * sizeof *sp->segs.at);
     sp->segs.n--;
     segment_unref(sp, sg);
@@ -102,6 +102,7 @@ static void seal(struct spool *sp)
         count_failure(sp); /* acknowledged without a promise (interval): all that can be done is to say so */
     uint64_t end = atomic_load(&sg->end);
     bool empty = atomic_load(&sg->end_seq) == sg->first_seq;
+    atomic_store(&sg->gone, empty);
     bool cut = empty ? io_unlinkat(sp->dirfd, name, NULL) : io_truncate(sp->fd, end, name, NULL);
     if (!cut)
         count_failure(sp); /* harmless: the next header says where this segment ended, or passes over it */
@@ -167,15 +168,20 @@ static void allocate_ahead(struct spool *sp, uint64_t want_end)
     sp->allocated = io_allocate(sp->fd, size, name, NULL) ? size : want_end;
 }
 
-/* Removes the oldest segment's file, then its entry. It must not be the last one. */
+/* Removes the oldest segment's file, then its entry. It must not be the last one. Marked first: a reader that finds no
+ * file must find that it is gone. */
 static bool remove_oldest(struct spool *sp, struct err *e)
 {
     char name[SEG_NAME_BYTES];
     lock_acquire(&sp->mu);
-    seg_name(sp->segs.at[0]->no, name); /* only the committer removes: it stays the oldest */
+    struct segment *sg = sp->segs.at[0]; /* only the committer removes: it stays the oldest */
+    atomic_store(&sg->gone, true);
     lock_release(&sp->mu);
-    if (!io_unlinkat(sp->dirfd, name, e))
+    seg_name(sg->no, name);
+    if (!io_unlinkat(sp->dirfd, name, e)) {
+        atomic_store(&sg->gone, false); /* nothing in it is wanted any more, so it does no harm to have passed over it */
         return false;
+    }
     LOCK_SCOPED(&sp->mu);
     table_remove(sp, 0);
     return true;

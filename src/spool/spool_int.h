@@ -20,7 +20,7 @@ struct segment {
     _Atomic uint64_t end;      /* readable bytes; release by the committer, acquire by readers */
     _Atomic uint64_t end_seq;  /* one above the last good frame; stored before `end` */
     _Atomic bool sealed;       /* end and end_seq are final; stored after them */
-    _Atomic bool gone;         /* trimmed or abandoned: readers pass over it */
+    _Atomic bool gone;         /* trimmed or abandoned: readers pass over it. Set before its file goes */
 };
 
 struct append {

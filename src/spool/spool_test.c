@@ -472,6 +472,54 @@ TEST(many_threads_append_while_others_read)
     }
 }
 
+struct opener {
+    struct spool *sp;
+    pthread_t thread;
+    _Atomic bool stop;
+    uint64_t errors, opened;
+    struct err err;
+};
+static void *open_and_read(void *arg)
+{
+    struct opener *o = arg;
+    while (!o->stop) {
+        struct spool_reader *rd;
+        uint64_t seq;
+        sv frame;
+        int got;
+        if (!spool_reader_open(o->sp, 1, &rd, &o->err))
+            break;
+        while ((got = spool_read(rd, &frame, &seq, &o->err)) == 1)
+            ;
+        o->errors += got < 0;
+        o->opened++;
+        spool_reader_close(rd);
+    }
+    return NULL;
+}
+
+TEST(segments_that_go_while_readers_come_are_no_error)
+{
+    struct spool_config c = config_in("spool");
+    c.segment_bytes = 4096;
+    c.sync = SPOOL_SYNC_OFF;
+    struct err e = {0};
+    struct spool *sp;
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    struct opener o = {.sp = sp};
+    pthread_create(&o.thread, NULL, open_and_read, &o);
+    for (int i = 0; i < 1500; i++) {
+        CHECK_OK(append_n(sp, 2, 4000, &e), &e);
+        CHECK_OK(spool_consume(sp, spool_next_seq(sp), &e), &e);
+    }
+    o.stop = true;
+    pthread_join(o.thread, NULL);
+    CHECK(o.opened > 0);
+    if (o.errors)
+        test_fail(__FILE__, __LINE__, "%" PRIu64 " of %" PRIu64 " readers failed: %s", o.errors, o.opened, o.err.msg);
+    spool_close(sp);
+}
+
 TEST(interval_syncs_in_the_background_and_off_never)
 {
     struct spool_config c = config_in("spool");
