@@ -49,4 +49,5 @@ def test_the_page_in_a_browser(demo):
     wait_for('lines to show', lambda: loki.count('{service_name=~".+"}') > 50, 40)
     r = subprocess.run([node(), '--test', script], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240,
                        env={**os.environ, 'WEIR_URL': demo.address['ui'], 'WEIR_CHROMIUM': browser})
-    assert r.returncode == 0, r.stdout + r.stderr
+    broken = [block for block in r.stdout.split('# Subtest: ') if '\nnot ok' in block]
+    assert r.returncode == 0, '\n'.join(broken) or r.stdout + r.stderr
