@@ -83,15 +83,19 @@ bool cursor_store(struct spool *sp, struct err *e)
     return true;
 }
 
+/* The sync runs without the lock, so that a consumer who moves on meanwhile does not wait for the disk. */
 bool cursor_sync(struct spool *sp, struct err *e)
 {
-    LOCK_SCOPED(&sp->cursor_mu);
-    if (!sp->cursor_dirty)
-        return true;
-    if (!io_datasync(sp->cursor_fd, NAME, e)) {
-        sp->cursor_stored = 0; /* the kernel may have dropped what was written: write it again next time */
-        return false;
+    {
+        LOCK_SCOPED(&sp->cursor_mu);
+        if (!sp->cursor_dirty)
+            return true;
+        sp->cursor_dirty = false;
     }
-    sp->cursor_dirty = false;
-    return true;
+    if (io_datasync(sp->cursor_fd, NAME, e))
+        return true;
+    LOCK_SCOPED(&sp->cursor_mu);
+    sp->cursor_dirty = true;
+    sp->cursor_stored = 0; /* the kernel may have dropped what was written: write it again next time */
+    return false;
 }

@@ -63,8 +63,8 @@ struct spool {
     struct batch spare;
 
     struct lock cursor_mu; /* taken before mu, never after */
-    int cursor_fd;         /* under cursor_mu, as the next three */
-    uint64_t cursor_stored;
+    int cursor_fd;         /* read-only after opening */
+    uint64_t cursor_stored; /* under cursor_mu, as the next two */
     bool cursor_dirty, cursor_slot;
 
     struct lock notify_mu; /* held while the callback runs */
