@@ -474,3 +474,54 @@ TEST(a_second_process_is_refused)
     CHECK_ERR(&e, ERR_UNAVAILABLE, "is in use by another process");
     fixture_done(&f);
 }
+
+/* A frame with a right checksum and a content nobody understands: kept for inspection, counted, and the rest is read. */
+TEST(a_log_frame_that_means_nothing_is_kept)
+{
+    struct fixture f;
+    struct push_result r;
+    struct err e = {0};
+    struct spool *sp;
+    bool acked[3] = {false, true, true};
+    char wal[600], kept[600];
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    CHECK(push_line(f.st, 1, &r));
+    fixture_close(&f);
+    snprintf(wal, sizeof wal, "%s/wal", f.cfg.data_dir);
+    REQUIRE_OK(spool_open(&(struct spool_config){.dir = wal}, &sp, NULL, &e), &e);
+    uint64_t seq;
+    REQUIRE_OK(spool_append(sp, SV("garbage"), &seq, &e), &e);
+    spool_close(sp);
+    REQUIRE(fixture_open(&f));
+    CHECK(push_line(f.st, 2, &r));
+    check_rows(f.st, acked, 2);
+    snprintf(kept, sizeof kept, "%s/quarantine/frame-%llu", f.cfg.data_dir, (unsigned long long)seq);
+    CHECK(access(kept, F_OK) == 0);
+    CHECK_EQ(metric_value(f.st->m.replay_skipped), 1);
+    fixture_done(&f);
+}
+
+TEST(a_part_that_is_gone_is_counted_and_the_rest_serves)
+{
+    struct fixture f;
+    struct push_result r;
+    struct err e = {0};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    for (int i = 1; i <= 2; i++) {
+        CHECK(push_line(f.st, i, &r));
+        CHECK_OK(store_flush(f.st, &e), &e);
+    }
+    fixture_close(&f);
+    char path[600];
+    snprintf(path, sizeof path, "%s/parts/0000000000000000.part", f.cfg.data_dir);
+    REQUIRE(unlink(path) == 0);
+    for (int round = 0; round < 2; round++) {
+        REQUIRE(fixture_open(&f));
+        CHECK_ROWS(&f, NULL, 0, 0, "2 row 2\n");
+        CHECK_EQ(metric_value(f.st->m.quarantined), 1); /* once: the catalog lists it no more */
+        fixture_close(&f);
+    }
+    fixture_done(&f);
+}

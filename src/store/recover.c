@@ -221,7 +221,7 @@ static void keep_frame(struct store *st, uint64_t seq, sv frame, const char *why
         log_error("store", "cannot keep it in '%s': %s", name, e.msg);
 }
 
-static bool replay_rows(struct store *st, const struct wal_frame *f, uint64_t seq, struct err *e)
+static bool replay_rows(struct store *st, const struct wal_frame *f, uint64_t seq, uint32_t *ret_refused, struct err *e)
 {
     struct ingest_request rq = {.bytes = f->payload,
                                 .loki = f->type == WAL_LOKI,
@@ -236,6 +236,7 @@ static bool replay_rows(struct store *st, const struct wal_frame *f, uint64_t se
         return err_nomem(e);
     head_add(&st->head, rows.chunks.at, rows.chunks.n, seq, clock_mono_ns());
     rows.chunks.n = 0;
+    *ret_refused = rows.rejects.total;
     metric_add(st->m.replayed_frames, 1);
     return true;
 }
@@ -244,10 +245,15 @@ static bool replay_frame(struct store *st, uint64_t seq, sv bytes, struct buf *b
 {
     struct wal_frame f;
     struct err why = {0};
+    uint32_t refused = 0;
     bool ok = wal_frame_read(bytes, body, &f, &why);
     if (ok) {
-        ok = replay_rows(st, &f, seq, &why);
+        ok = replay_rows(st, &f, seq, &refused, &why);
         wal_frame_done(&f);
+    }
+    if (ok && refused) { /* taken then, refused now: another release's rules */
+        err_set(&why, ERR_INVALID, "%u records that were taken once are refused by this release", refused);
+        keep_frame(st, seq, bytes, why.msg);
     }
     if (ok)
         return !flush_due(st) || flush_once(st, e);
