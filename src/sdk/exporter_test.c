@@ -6,6 +6,8 @@
 #include "otlp/walk.h"
 #include "otlp/write.h"
 #include <netinet/in.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -109,10 +111,12 @@ static void handle(void *ctx, struct http_exchange *x)
         grpc_serve(&cfg, methods, ctx, x);
 }
 
-static bool peer_open(struct peer *p)
+/* Plain text without a certificate. */
+static bool peer_open_tls(struct peer *p, char *cert_file, char *key_file)
 {
     struct err e = {0};
-    struct http_server_config cfg = {.address = "127.0.0.1:0", .name = "peer"};
+    struct http_server_config cfg = {.address = "127.0.0.1:0", .name = "peer", .tls = {.cert_file = cert_file, .key_file = key_file}};
+    const char *scheme = cert_file ? "https" : "http";
     *p = (struct peer){0};
     lock_init(&p->mu);
     p->metrics = metrics_new();
@@ -120,9 +124,14 @@ static bool peer_open(struct peer *p)
     CHECK_OK(http_server_open(&cfg, &p->loop, 1, p->metrics, handle, p, &p->server, &e), &e);
     if (!p->server)
         return false;
-    snprintf(p->grpc_url, sizeof p->grpc_url, "http://%s", http_server_address(p->server));
-    snprintf(p->http_url, sizeof p->http_url, "http://%s/v1/logs", http_server_address(p->server));
+    snprintf(p->grpc_url, sizeof p->grpc_url, "%s://%s", scheme, http_server_address(p->server));
+    snprintf(p->http_url, sizeof p->http_url, "%s://%s/v1/logs", scheme, http_server_address(p->server));
     return true;
+}
+
+static bool peer_open(struct peer *p)
+{
+    return peer_open_tls(p, NULL, NULL);
 }
 
 static void peer_close(struct peer *p)
@@ -134,11 +143,12 @@ static void peer_close(struct peer *p)
     lock_done(&p->mu);
 }
 
-static weir_provider *provider(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms)
+static weir_provider *provider_tls(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms, const char *ca_file)
 {
     weir_error e = {""};
     weir_otlp_options o = weir_otlp_options_init();
     o.endpoint = url;
+    o.certificate = ca_file;
     o.protocol = protocol;
     o.headers = "x-key=se%20cret";
     o.timeout_ms = timeout_ms;
@@ -147,6 +157,11 @@ static weir_provider *provider(const char *url, weir_otlp_protocol protocol, int
     if (!got)
         test_fail(__FILE__, __LINE__, "no provider: %s", e.message);
     return got;
+}
+
+static weir_provider *provider(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms)
+{
+    return provider_tls(url, protocol, timeout_ms, NULL);
 }
 
 static weir_stats stats(weir_provider *p)
@@ -161,6 +176,34 @@ static void emit(weir_provider *p, int n)
     weir_logger *lg = weir_provider_logger(p, "t", NULL, NULL, NULL, 0);
     for (int i = 0; i < n; i++)
         weir_info(lg, "{i}", weir_i64("i", i));
+}
+
+/* A certificate for 127.0.0.1 that vouches for itself. */
+static void make_certificate(char cert_file[128], char key_file[128])
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    X509V3_CTX ctx;
+    X509V3_set_ctx(&ctx, cert, cert, NULL, NULL, 0);
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"peer", -1, -1, 0);
+    X509_set_issuer_name(cert, X509_get_subject_name(cert));
+    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name, "IP:127.0.0.1");
+    X509_add_ext(cert, san, -1);
+    X509_sign(cert, key, EVP_sha256());
+    snprintf(cert_file, 128, "%s/cert.pem", test_dir());
+    snprintf(key_file, 128, "%s/key.pem", test_dir());
+    FILE *f = fopen(cert_file, "w");
+    CHECK(f && PEM_write_X509(f, cert) && fclose(f) == 0);
+    f = fopen(key_file, "w");
+    CHECK(f && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) && fclose(f) == 0);
+    X509_EXTENSION_free(san);
+    X509_free(cert);
+    EVP_PKEY_free(key);
 }
 
 static const struct {
@@ -213,7 +256,29 @@ TEST(answers_are_understood)
     }
 }
 
-/* Nobody listens at first; the records wait and arrive when somebody does. */
+TEST(tls_is_spoken_and_checked)
+{
+    char cert[128], key[128];
+    make_certificate(cert, key);
+    for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+        struct peer peer;
+        REQUIRE(peer_open_tls(&peer, cert, key));
+        const char *url = i ? peer.http_url : peer.grpc_url;
+        weir_provider *p = provider_tls(url, protocols[i].protocol, 0, cert);
+        emit(p, 1200);
+        CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_OK);
+        CHECK_EQ(peer.records, 1200);
+        weir_provider_free(p);
+        p = provider(url, protocols[i].protocol, 0); /* nobody vouches for the certificate: not a byte is sent */
+        emit(p, 1);
+        CHECK_EQ(weir_provider_shutdown(p, 300), WEIR_TIMEOUT);
+        CHECK_EQ(peer.records, 1200);
+        weir_provider_free(p);
+        peer_close(&peer);
+    }
+}
+
+/* The connection fails for a while: the records wait and arrive later. */
 TEST(an_outage_loses_nothing)
 {
     struct peer peer;
