@@ -31,7 +31,9 @@ typedef enum weir_result {
     WEIR_SHUT_DOWN = 3 /**< nothing was done: it was shut down before */
 } weir_result;
 
-/** Why something could not be made. Filled by the functions that take one (NULL is fine); English, one line. */
+/** Why something could not be made: English, one line. Filled by the functions that take one (NULL is fine). Start it as
+ *  `weir_error error = {""};` since calls nest: a function that is handed a part that could not be made (NULL) leaves an
+ *  earlier reason in place. */
 typedef struct weir_error {
     char message[256];
 } weir_error;

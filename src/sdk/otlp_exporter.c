@@ -458,6 +458,7 @@ weir_exporter *weir_otlp_exporter_new(const weir_otlp_options *options, weir_err
     weir_otlp_options o;
     struct otlp_settings set;
     struct err e = {0};
+    error_set(ret_error, "%s", ""); /* the innermost part of a chain: no earlier reason to keep */
     options_copy(&o, sizeof o, options);
     if (!otlp_settings_resolve(&o, &set, &e)) {
         error_set(ret_error, "OTLP exporter: %s", e.msg);
