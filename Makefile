@@ -34,9 +34,9 @@ interop: all clients ## Run our processes beside the stock OpenTelemetry Collect
 	@tools/stock-collector
 	@build/venv/bin/python -m pytest tests/e2e/stock_collector.py
 
-ci: all clients build-asan ## What CI runs: lint, the unit tests under ASan and UBSan, then all of `make check`
+ci: all clients build-asan ## What CI runs: lint, unit and protocol tests under ASan and UBSan, then all of `make check`
 	@$(SETUP) build lint
-	@tools/check lint asan unit e2e
+	@tools/check lint asan asan-e2e unit e2e
 
 build-asan: setup
 	@test -f build-asan/build.ninja || meson setup build-asan $(asan_options)
