@@ -4,7 +4,10 @@
  * (2) A batch that is refused for good is taken apart before it is given up: first into the requests it was joined from,
  *     then, when the peer found it too large, into halves. What is still refused is counted, logged and kept under
  *     <data_dir>/rejected, oldest dropped first past REJECTED_BYTES.
- * (3) A result with ERR_CANCELLED while stopping is no result: the batch stays in the queue. */
+ * (3) A result with ERR_CANCELLED while stopping is no result: the batch stays in the queue.
+ * (4) The exporter may be closed once sender_stop() has returned: pushes are counted while a thread is inside one, none
+ *     begins after the stop, and the stop waits for those under way whatever its deadline. A push does not wait for the
+ *     peer (batch.h (3)), so that is short; its answer comes later, with the closing of the exporter at the latest. */
 #include "collector/sender.h"
 #include "base/clock.h"
 #include "base/lock.h"
@@ -91,11 +94,31 @@ struct sender {
     _Atomic bool stopping;
     struct lock mu;
     struct cond changed;
-    unsigned busy; /* under mu: threads with a batch */
+    unsigned busy;   /* under mu: threads with a batch */
+    unsigned inside; /* under mu: threads in a push of `to` */
     struct lock gauges_mu;
     struct lock keep_mu;
     struct spool *rejected; /* under keep_mu: opened when first needed */
 };
+
+/* ---- into the exporter ---- */
+
+/* False, and nothing is pushed: stopping. */
+static bool push_unless_stopping(struct sender *sd, struct batch *b, push_done_fn *done, void *ctx)
+{
+    {
+        LOCK_SCOPED(&sd->mu);
+        if (atomic_load(&sd->stopping))
+            return false;
+        sd->inside++;
+    }
+    metric_add(sd->in_flight, 1);
+    sink_push(&sd->to, b, done, ctx);
+    LOCK_SCOPED(&sd->mu);
+    if (--sd->inside == 0)
+        cond_broadcast(&sd->changed);
+    return true;
+}
 
 /* ---- the push side ---- */
 
@@ -144,24 +167,28 @@ static void forwarded(void *ctx, const struct push_result *r)
     free(fw);
 }
 
+static void refuse_for_now(push_done_fn *done, void *ctx, enum err_code code, const char *why)
+{
+    struct push_result r = {.code = PUSH_RETRY, .retry_after_ms = -1};
+    err_set(&r.err, code, "%s", why);
+    done(ctx, &r);
+}
+
 static void sender_push(void *self, struct batch *b, push_done_fn *done, void *ctx)
 {
     struct sender *sd = self;
     struct forward *fw = malloc(sizeof *fw);
-    if (!fw || atomic_load(&sd->stopping)) {
-        struct push_result r = {.code = PUSH_RETRY, .retry_after_ms = -1};
-        err_set(&r.err, fw ? ERR_UNAVAILABLE : ERR_NOMEM, fw ? "the collector is stopping" : "out of memory");
-        free(fw);
-        done(ctx, &r);
+    if (!fw) {
+        refuse_for_now(done, ctx, ERR_NOMEM, "out of memory");
         return;
     }
     *fw = (struct forward){sd, done, ctx, b->n_records};
-    if (sd->queue) {
+    if (sd->queue && !atomic_load(&sd->stopping)) {
         queue_push(sd->queue, b, forwarded, fw);
-        return;
+    } else if (sd->queue || !push_unless_stopping(sd, b, forwarded, fw)) {
+        free(fw);
+        refuse_for_now(done, ctx, ERR_UNAVAILABLE, "the collector is stopping");
     }
-    metric_add(sd->in_flight, 1);
-    sink_push(&sd->to, b, forwarded, fw);
 }
 
 struct log_sink sender_sink(struct sender *sd)
@@ -190,8 +217,11 @@ static void attempt_ended(void *ctx, const struct push_result *r)
 static struct push_result attempt(struct sender *sd, struct batch *b)
 {
     struct attempt at = {.sd = sd};
-    metric_add(sd->in_flight, 1);
-    sink_push(&sd->to, b, attempt_ended, &at);
+    if (!push_unless_stopping(sd, b, attempt_ended, &at)) {
+        at.result = (struct push_result){.code = PUSH_RETRY, .retry_after_ms = -1};
+        err_set(&at.result.err, ERR_CANCELLED, "the collector is stopping");
+        return at.result;
+    }
     LOCK_SCOPED(&sd->mu);
     while (!at.ended)
         cond_wait(&sd->changed, &sd->mu);
@@ -488,6 +518,8 @@ void sender_stop(struct sender *sd, int64_t deadline_mono_ns)
     while (sd->busy && clock_mono_ns() < deadline_mono_ns)
         if (!cond_wait_until(&sd->changed, &sd->mu, deadline_mono_ns))
             break;
+    while (sd->inside)
+        cond_wait(&sd->changed, &sd->mu);
 }
 
 void sender_close(struct sender *sd)

@@ -42,7 +42,8 @@ char *sender_queue_dir(const char *data_dir, const char *id);
 /* `to` makes one attempt per push, from several threads at a time. */
 MUST_USE bool sender_open(const struct sender_config *cfg, const struct log_sink *to, struct sender **ret, struct err *e);
 struct log_sink sender_sink(struct sender *sd);
-/* No new attempts; returns when those under way have ended, or at the deadline. */
+/* No new attempts; returns when those under way have ended, or at the deadline. No thread is inside a push of `to` then,
+ * and none will be: `to` may be closed, which answers the attempts still under way. */
 void sender_stop(struct sender *sd, int64_t deadline_mono_ns);
 /* `to` has been closed: whatever was under way has been answered. NULL is fine. */
 void sender_close(struct sender *sd);

@@ -470,6 +470,51 @@ TEST(stopping_keeps_what_is_not_delivered)
     bench_close(&b);
 }
 
+/* A sink whose pushes take a moment, as compressing a large batch does. */
+struct slow {
+    _Atomic unsigned entered, left;
+};
+static void slow_push(void *self, struct batch *b, push_done_fn *done, void *ctx)
+{
+    struct slow *sl = self;
+    struct push_result r = {.code = PUSH_RETRY, .retry_after_ms = -1};
+    (void)b;
+    atomic_fetch_add(&sl->entered, 1);
+    test_sleep_ms(50);
+    atomic_fetch_add(&sl->left, 1);
+    err_set(&r.err, ERR_CANCELLED, "closed");
+    done(ctx, &r);
+}
+static void *push_one(void *ctx)
+{
+    struct bench *b = ctx;
+    bench_push(b, "a", 0, 4);
+    return NULL;
+}
+
+TEST(stopping_waits_for_whoever_is_inside_the_exporter)
+{
+    for (int with_queue = 0; with_queue < 2; with_queue++) {
+        struct slow sl = {0};
+        struct bench b = {.metrics = metrics_new(), .settings.queue = {.enabled = with_queue, .num_consumers = 1}};
+        struct sender_config sc = {.id = "otlphttp/test", .settings = &b.settings, .batching = {.min_records = 4},
+                                   .data_dir = test_dir(), .metrics = b.metrics};
+        struct err e = {0};
+        pthread_t pusher;
+        REQUIRE_OK(sender_open(&sc, &(struct log_sink){slow_push, &sl}, &b.sd, &e), &e);
+        REQUIRE(pthread_create(&pusher, NULL, push_one, &b) == 0);
+        CHECK_SOON(sl.entered == 1, 5000);
+        sender_stop(b.sd, 0); /* there is no time left: the exporter is closed next all the same */
+        CHECK_EQ(sl.left, 1);
+        bench_push(&b, "late", 0, 4);
+        CHECK_EQ(sl.entered, 1); /* and nobody goes in any more */
+        CHECK(b.an.retry >= 1);
+        pthread_join(pusher, NULL);
+        sender_close(b.sd);
+        metrics_free(b.metrics);
+    }
+}
+
 TEST(without_a_queue_the_peers_answer_is_the_answer)
 {
     static const struct script_step steps[] = {{PUSH_RETRY, ERR_UNAVAILABLE, -1}, {PUSH_REJECTED, ERR_INVALID, -1}};
