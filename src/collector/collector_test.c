@@ -13,7 +13,8 @@
 
 /* ---- a store ---- */
 
-enum store_mode { STORE_OK, STORE_LATER, STORE_LATER_ASKS, STORE_HOLD, STORE_PARTIAL, STORE_TOO_LARGE, STORE_REFUSE };
+enum store_mode { STORE_OK, STORE_LATER, STORE_LATER_ASKS, STORE_HOLD, STORE_PARTIAL, STORE_TOO_LARGE, STORE_REFUSE,
+                  STORE_TALKS };
 struct store {
     struct loop *loop;
     struct http_server *server;
@@ -85,6 +86,11 @@ static void on_store(void *ctx, struct http_exchange *x)
         break;
     case STORE_TOO_LARGE:
         http_reply_text(x, 413, SV("too large"));
+        break;
+    case STORE_TALKS: /* more than any exporter takes in */
+        for (unsigned i = 0; i < 5 << 14; i++)
+            buf_fmt(&body, "%64s", "");
+        http_reply(x, 200, proto, 1, &body);
         break;
     case STORE_REFUSE:
         otlp_put_status(&body, GRPC_INVALID_ARGUMENT, SV("timestamp too old"), -1);
@@ -531,6 +537,37 @@ TEST(a_store_that_misbehaves_loses_nothing)
     rig_close(&g);
     client_close(&c);
     store_close(&s);
+}
+
+TEST(a_store_that_answers_too_much_is_asked_once)
+{
+    static const char *const keys[] = {"endpoint: \"http://%s/otlp\", retry_on_failure: {initial_interval: 5ms}",
+                                       "endpoint: \"http://%s\", tls: {insecure: true}, timeout: 10s"};
+    static const char *const types[] = {"otlphttp/logs", "otlp/logs"};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct store s;
+        struct client c;
+        struct rig g;
+        char exporter[200], yaml[2000], series[100];
+        REQUIRE(store_open(&s) && client_open(&c));
+        store_mode(&s, STORE_TALKS, 0);
+        snprintf(exporter, sizeof exporter, keys[i], s.address);
+        snprintf(yaml, sizeof yaml,
+                 "receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:0}, http: {endpoint: 127.0.0.1:0}}}}\n"
+                 "exporters: {%s: {%s}}\n"
+                 "service:\n"
+                 "  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}}\n"
+                 "  pipelines: {logs: {receivers: [otlp], exporters: [%s]}}\n",
+                 types[i], exporter, types[i]);
+        REQUIRE(rig_open(&g, yaml));
+        CHECK_EQ(post_records(&c, g.http, "a", 0, 10, ""), 200);
+        snprintf(series, sizeof series, "otelcol_exporter_send_failed_log_records{exporter=\"%s\"}", types[i]);
+        CHECK_SOON(scrape(&c, &g, series) == 10, 10000);
+        CHECK_EQ(store_requests(&s), 1); /* it may have taken them: halves would be taken again */
+        rig_close(&g);
+        client_close(&c);
+        store_close(&s);
+    }
 }
 
 TEST(a_store_that_is_away_is_found_when_it_is_back)

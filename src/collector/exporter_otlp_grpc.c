@@ -119,8 +119,10 @@ static void answered(void *ctx, const struct grpc_client_response *r)
     struct push_result res = {.code = PUSH_RETRY, .retry_after_ms = -1};
     if (r->status == GRPC_OK) {
         read_answer(k, r, &res);
-    } else if (!r->answered && r->err.code && r->err.code != ERR_LIMIT) {
+    } else if (!r->answered && r->err.code) {
         res.err = r->err; /* no answer: the transport's own words */
+        if (r->err.code == ERR_LIMIT)
+            sender_unreadable_answer(&res);
     } else {
         res.code = push_code_of_grpc(r->status, r->retry_after_ms >= 0);
         res.retry_after_ms = r->retry_after_ms;

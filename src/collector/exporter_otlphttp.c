@@ -189,8 +189,8 @@ static void answered(void *ctx, const struct client_response *r)
     struct push_result res = {.code = PUSH_RETRY, .retry_after_ms = -1};
     if (r->status == 0) {
         res.err = r->err; /* names the URL */
-        if (r->err.code == ERR_LIMIT) /* an answer we cannot take in would be no smaller next time */
-            res = (struct push_result){.code = PUSH_REJECTED, .retry_after_ms = -1, .err = r->err};
+        if (r->err.code == ERR_LIMIT)
+            sender_unreadable_answer(&res);
     } else if (r->status >= 200 && r->status < 300) {
         answered_ok(p, r, &res);
     } else {

@@ -3,7 +3,8 @@
  *     until the peer has them. Without: a push is one attempt, and the answer is the peer's.
  * (2) A batch that is refused for good is taken apart before it is given up: first into the requests it was joined from,
  *     then, when the peer found it too large, into halves. What is still refused is counted, logged and kept under
- *     <data_dir>/rejected, oldest dropped first past REJECTED_BYTES.
+ *     <data_dir>/rejected, oldest dropped first past REJECTED_BYTES. A refusal that does not speak of the records
+ *     (sender_unreadable_answer) divides nothing: each part would meet the same, and the peer may have all of it.
  * (3) A result with ERR_CANCELLED while stopping is no result: the batch stays in the queue.
  * (4) The exporter may be closed once sender_stop() has returned: pushes are counted while a thread is inside one, none
  *     begins after the stop, and the stop waits for those under way whatever its deadline. A push does not wait for the
@@ -299,6 +300,15 @@ static void give_up(struct sender *sd, const struct batch *b, const struct push_
               kept ? "kept in " : "not kept: ", kept ? sd->rejected_dir : e.msg);
 }
 
+#define UNREADABLE ERR_UNSUPPORTED /* no peer's answer is read as this */
+
+void sender_unreadable_answer(struct push_result *r)
+{
+    r->code = PUSH_REJECTED;
+    r->err.code = UNREADABLE;
+    err_ctx(&r->err, "unreadable answer, the records may have been taken");
+}
+
 static bool deliver_or_divide(struct sender *sd, struct batch *b);
 
 /* False: stopping. */
@@ -347,7 +357,7 @@ static bool deliver_taken(struct sender *sd, const struct queue_batch *qb)
         return deliver_or_divide(sd, qb->batch);
     struct push_result why;
     enum outcome o = deliver(sd, qb->batch, &why);
-    if (o == REFUSED && why.code != PUSH_REJECTED) /* time is up: the parts would fare no better */
+    if (o == REFUSED && (why.code != PUSH_REJECTED || why.err.code == UNREADABLE)) /* the parts would fare no better */
         give_up(sd, qb->batch, &why);
     else if (o == REFUSED)
         for (size_t i = 0; i < qb->n_parts; i++)

@@ -37,6 +37,10 @@ struct sender_config {
 };
 struct sender;
 
+/* For exporters: the peer's answer is larger than we take in. It would be no smaller next time, and nobody knows whether
+ * the peer has the records: such a batch is given up as a whole, neither repeated nor taken apart. */
+void sender_unreadable_answer(struct push_result *r);
+
 /* "<data_dir>/queue/<id as a file name>", malloc'd; NULL when out of memory. */
 char *sender_queue_dir(const char *data_dir, const char *id);
 /* `to` makes one attempt per push, from several threads at a time. */
