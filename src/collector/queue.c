@@ -2,8 +2,9 @@
  * (1) Batching happens here, behind the disk: what a sender was told is safe has never waited in a merge buffer.
  * (2) Takers read in order, one at a time (read_mu). Each batch covers a range of sequence numbers; the spool's cursor
  *     follows the lowest range that is still out. A crash repeats at most what was out.
- * (3) A request cut by send_batch_max_size is carried over to the next batch; its number counts as read with its last
- *     piece, so the cursor never passes records that were not delivered.
+ * (3) A request cut by send_batch_max_size is carried over to the next batch; its number counts as read, and its size is
+ *     given back, with its last piece: the cursor never passes records that were not delivered. The cuts of one request
+ *     go on where the last one ended (split.h), so that many small pieces cost no more than few large ones.
  * (4) Sizes are reserved before the append and given back by queue_done(): the capacity holds without a lock.
  * Not here: attempts, waits between them, what becomes of a refused batch (sender.c). */
 #include "collector/queue.h"
@@ -54,7 +55,8 @@ struct queue {
     uint32_t carry_records;
     int64_t carry_arrived;
     uint64_t carry_seq;
-    bool has_carry;
+    bool has_carry, is_cut; /* is_cut: a part of the carry was given out, `cut` says where the rest begins */
+    struct split cut;
 
     struct lock done_mu;
     struct range *ranges; /* under done_mu: n_takers of them */
@@ -183,6 +185,7 @@ void queue_close(struct queue *q)
     spool_close(q->spool);
     buf_done(&q->merge);
     buf_done(&q->carry);
+    split_done(&q->cut);
     vec_done(&q->parts);
     free(q->ranges);
     free(q->id);
@@ -327,7 +330,20 @@ struct merging {
     uint64_t end_seq, requests, items, bytes;
 };
 
-/* Moves the carry (or as much as fits) into the merge. False: the batch is complete without it. */
+/* The carry, or its next `n` records, onto the merge. */
+static void put_carry(struct queue *q, uint32_t n)
+{
+    if (n == q->carry_records && !q->is_cut) {
+        buf_sv(&q->merge, q->carry_bytes);
+        return;
+    }
+    if (!q->is_cut)
+        split_start(&q->cut, q->carry_bytes);
+    split_take(&q->cut, n == q->carry_records ? UINT64_MAX : n, &q->merge);
+    q->is_cut = true;
+}
+
+/* Moves the carry (or as much as fits) into the merge. False: the batch is complete without it, or q->merge has failed. */
 static bool merge_carry(struct queue *q, struct merging *m)
 {
     const struct batching *bt = &q->batching;
@@ -336,40 +352,27 @@ static bool merge_carry(struct queue *q, struct merging *m)
                    q->merge.n + q->carry_bytes.n > MERGE_BYTES))
         return false;
     struct queue_part *part = vec_push(&q->parts);
-    if (!part)
+    if (!part) {
+        if (first)
+            q->merge.failed = ERR_NOMEM;
         return false;
+    }
     if (first) {
         memcpy(m->tenant, q->carry_tenant.p, q->carry_tenant.n);
         m->tenant_n = q->carry_tenant.n;
         m->arrived_wall_ns = q->carry_arrived;
     }
-    uint64_t room = bt->max_records ? bt->max_records - m->records : UINT64_MAX;
-    *part = (struct queue_part){.at = q->merge.n, .records = q->carry_records};
-    if (q->carry_records <= room) {
-        buf_sv(&q->merge, q->carry_bytes);
-        m->end_seq = q->carry_seq + 1;
+    uint64_t room = bt->max_records ? bt->max_records - m->records : UINT64_MAX; /* > 0: a full batch takes no more */
+    bool whole = q->carry_records <= room;
+    *part = (struct queue_part){.at = q->merge.n, .records = whole ? q->carry_records : (uint32_t)room};
+    put_carry(q, part->records);
+    q->carry_records -= part->records;
+    m->end_seq = q->carry_seq;
+    if (whole) {
+        m->end_seq++;
         m->requests++;
         m->bytes += q->carry_bytes.n;
-        q->has_carry = false;
-    } else { /* room > 0: a full batch takes no more */
-        SCOPED(buf_done) struct buf rest = {0};
-        part->records = (uint32_t)room;
-        split_records(q->carry_bytes, 0, room, &q->merge);
-        buf_sv(&rest, q->carry_tenant);
-        split_records(q->carry_bytes, room, UINT64_MAX, &rest);
-        if (rest.failed) /* then this batch must not go out either: finish_take() sees to it */
-            q->merge.failed = rest.failed;
-        m->end_seq = q->carry_seq;
-        size_t tenant_n = q->carry_tenant.n, was = q->carry_bytes.n;
-        struct buf swap = q->carry;
-        q->carry = rest;
-        rest = swap;
-        q->carry_tenant = sv_sub(buf_view(&q->carry), 0, tenant_n);
-        q->carry_bytes = sv_from(buf_view(&q->carry), tenant_n);
-        q->carry_records -= (uint32_t)room;
-        m->bytes += was > q->carry_bytes.n ? was - q->carry_bytes.n : 0;
-        if (was < q->carry_bytes.n) /* groups were repeated: give back only what was reserved */
-            atomic_fetch_add(&q->bytes, q->carry_bytes.n - was);
+        q->has_carry = q->is_cut = false;
     }
     part->n = q->merge.n - part->at;
     m->records += part->records;
@@ -391,9 +394,11 @@ static void shrink(struct queue *q)
         buf_done(&q->merge);
     if (q->carry.cap > KEEP_BYTES)
         buf_done(&q->carry);
+    split_done(&q->cut);
 }
 
-/* Joins requests until the batch is full, its time is up, or (without a timeout) nothing more waits. */
+/* Joins requests until the batch is full, its time is up, or (without a timeout) nothing more waits. False: stopping.
+ * Without memory q->merge has failed. */
 static bool merge(struct queue *q, struct merging *m, bool *ret_by_size)
 {
     int64_t until = 0;
@@ -410,7 +415,7 @@ static bool merge(struct queue *q, struct merging *m, bool *ret_by_size)
                 until = clock_mono_ns() + q->batching.timeout_ns;
             if (!taken || is_full(q, m)) {
                 *ret_by_size = true;
-                return q->parts.n > 0;
+                return q->parts.n || q->merge.failed;
             }
             continue;
         }
@@ -428,8 +433,8 @@ static bool finish_take(struct queue *q, const struct merging *m, struct queue_b
 {
     struct err e = {0};
     struct batch *b = NULL;
-    struct queue_part *parts = malloc(q->parts.n * sizeof *parts);
-    if (parts && buf_ok(&q->merge, &e))
+    struct queue_part *parts = buf_ok(&q->merge, &e) ? malloc(q->parts.n * sizeof *parts) : NULL;
+    if (parts)
         b = batch_new(buf_view(&q->merge), sv_make(m->tenant, m->tenant_n), (uint32_t)m->records, m->arrived_wall_ns);
     if (!b) {
         free(parts);

@@ -327,9 +327,12 @@ static bool deliver_bytes(struct sender *sd, const struct batch *like, sv bytes,
 static bool deliver_halves(struct sender *sd, struct batch *b)
 {
     SCOPED(buf_done) struct buf left = {0}, right = {0};
+    struct split cut = {0};
     uint32_t half = b->n_records / 2;
-    split_records(b->bytes, 0, half, &left);
-    split_records(b->bytes, half, UINT64_MAX, &right);
+    split_start(&cut, b->bytes);
+    split_take(&cut, half, &left);
+    split_take(&cut, UINT64_MAX, &right);
+    split_done(&cut);
     return !left.failed && !right.failed && deliver_bytes(sd, b, buf_view(&left), half) &&
            deliver_bytes(sd, b, buf_view(&right), b->n_records - half);
 }

@@ -16,36 +16,69 @@ static sv bodies(sv request, struct buf *b)
     return buf_view(b);
 }
 
+static void check_pieces(sv request, uint64_t n, const char *const *want)
+{
+    SCOPED(buf_done) struct buf out = {0}, text = {0};
+    struct split sp = {0};
+    split_start(&sp, request);
+    for (; *want; want++) {
+        buf_reset(&out);
+        uint64_t given = split_take(&sp, n, &out);
+        struct otlp_counts counts = {0};
+        struct err e = {0};
+        CHECK_OK(otlp_check(buf_view(&out), &(struct otlp_limits){0}, &counts, &e), &e);
+        CHECK_EQ(counts.records, given);
+        CHECK_SV(bodies(buf_view(&out), &text), sv_of(*want));
+    }
+    buf_reset(&out);
+    CHECK_EQ(split_take(&sp, n, &out), 0);
+    CHECK_EQ(out.n, 0);
+    split_done(&sp);
+}
+
 TEST(a_split_keeps_groups_and_their_fields)
 {
     SCOPED(buf_done) struct buf in = {0}, out = {0}, text = {0};
     put_request(&in, "a", 0, 3);
+    put_request(&in, "none", 0, 0);
     put_request(&in, "b", 0, 2);
     otlp_put_varint(&in, 99, 7); /* a field nobody knows, at the top: it belongs to no record */
-    split_records(buf_view(&in), 1, 3, &out);
-    struct otlp_counts n;
-    struct err e = {0};
-    REQUIRE_OK(otlp_check(buf_view(&out), &(struct otlp_limits){0}, &n, &e), &e);
-    CHECK_EQ(n.records, 3);
-    CHECK_EQ(n.resources, 2);
+    check_pieces(buf_view(&in), 1, (const char *[]){"a-0 ", "a-1 ", "a-2 ", "b-0 ", "b-1 ", NULL});
+    check_pieces(buf_view(&in), 2, (const char *[]){"a-0 a-1 ", "a-2 b-0 ", "b-1 ", NULL});
+    check_pieces(buf_view(&in), 5, (const char *[]){"a-0 a-1 a-2 b-0 b-1 ", NULL});
+    check_pieces(buf_view(&in), UINT64_MAX, (const char *[]){"a-0 a-1 a-2 b-0 b-1 ", NULL});
+    check_pieces(SV("\x0a\xff\x01garbage"), 10, (const char *[]){NULL}); /* hostile bytes: nothing, and no crash */
+
+    struct split sp = {0};
+    split_start(&sp, buf_view(&in));
+    split_take(&sp, 1, &out);
+    buf_reset(&out);
+    split_take(&sp, 3, &out);
+    split_done(&sp);
     CHECK_SV(bodies(buf_view(&out), &text), SV("a-1 a-2 b-0 "));
     struct otlp_iter it = otlp_resources(buf_view(&out));
     struct otlp_resource_logs rl;
     struct otlp_scope_logs sl;
     REQUIRE(otlp_next_resource(&it, &rl));
     CHECK_SV(rl.schema_url, SV("http://schema/resource"));
+    CHECK(rl.resource.n > 0);
     struct otlp_iter si = otlp_scopes(&rl);
     REQUIRE(otlp_next_scope(&si, &sl));
     CHECK_SV(sl.schema_url, SV("http://schema/scope"));
+    CHECK(sl.scope.n > 0);
+    REQUIRE(otlp_next_resource(&it, &rl));
+    CHECK(!otlp_next_resource(&it, &rl)); /* the one without records is gone */
+}
 
-    buf_reset(&out);
-    split_records(buf_view(&in), 3, UINT64_MAX, &out);
-    CHECK_SV(bodies(buf_view(&out), &text), SV("b-0 b-1 "));
-    buf_reset(&out);
-    split_records(buf_view(&in), 5, 10, &out);
-    CHECK_EQ(out.n, 0);
-    split_records(SV("\x0a\xff\x01garbage"), 0, 10, &out); /* hostile bytes: nothing, and no crash */
-    CHECK_EQ(out.n, 0);
+TEST(without_memory_a_split_says_so)
+{
+    SCOPED(buf_done) struct buf in = {0}, out = buf_capped(100);
+    struct split sp = {0};
+    put_request(&in, "a", 0, 10);
+    split_start(&sp, buf_view(&in));
+    split_take(&sp, 5, &out);
+    CHECK(out.failed);
+    split_done(&sp);
 }
 
 static const struct retry_settings usual = {.enabled = true, .initial_interval = 5 * NS_PER_S,
@@ -161,6 +194,39 @@ TEST(large_requests_are_cut_and_the_rest_carried_over)
     CHECK_EQ(st.items, 1);
     CHECK_EQ(st.requests, 1);
     check_take(q, "b-5 ", 1, "");
+    queue_stats(q, &st);
+    CHECK_EQ(st.requests + st.items + st.bytes, 0);
+    queue_close(q);
+}
+
+TEST(many_small_pieces_cost_no_more_than_few)
+{
+    enum { RECORDS = 1 << 20, PIECE = 8 }; /* walked anew for each piece they would outlast the test */
+    struct answers an = {0};
+    SCOPED(buf_done) struct buf in = {0};
+    size_t rl = otlp_open(&in, 1), sl = otlp_open(&in, 2);
+    for (unsigned i = 0; i < RECORDS; i++)
+        buf_sv(&in, SV("\x12\x00"));
+    otlp_close(&in, sl);
+    otlp_close(&in, rl);
+    struct queue *q = open_queue((struct batching){.min_records = PIECE, .max_records = PIECE}, SIZE_BYTES, 4 << 20, 1);
+    struct batch *b = batch_new(buf_view(&in), SV(""), RECORDS, 0);
+    REQUIRE(q && b);
+    queue_push(q, b, answer, &an);
+    batch_unref(b);
+    CHECK_SOON(an.sent == 1, SOON_MS);
+    struct queue_stats st;
+    struct queue_batch qb;
+    uint64_t got = 0;
+    for (unsigned i = 0; i < RECORDS / PIECE; i++) {
+        queue_stats(q, &st);
+        CHECK(st.requests == 1 && st.bytes == in.n && st.items == RECORDS - got);
+        REQUIRE(queue_take(q, &qb));
+        CHECK(qb.batch->bytes.n <= 2 * PIECE + 20);
+        got += qb.batch->n_records;
+        queue_done(q, &qb);
+    }
+    CHECK_EQ(got, RECORDS);
     queue_stats(q, &st);
     CHECK_EQ(st.requests + st.items + st.bytes, 0);
     queue_close(q);

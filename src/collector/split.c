@@ -1,22 +1,21 @@
 /* split.c - see split.h. The three levels of an ExportLogsServiceRequest have one shape: a repeated message with fields of
- * its own around another repeated message; so one function walks each level. Lengths are patched afterwards (write.h). */
+ * its own around another repeated message. The own fields of a group are collected once, when it is entered, as they may
+ * follow its records; every piece of it begins with them. Lengths are patched afterwards (write.h). */
 #include "collector/split.h"
 #include "base/varint.h"
 #include "otlp/write.h"
 
-enum { REQUEST_RESOURCE_LOGS = 1, RESOURCE_SCOPE_LOGS = 2, SCOPE_LOG_RECORDS = 2 };
-
-struct cut {
-    uint64_t skip, take; /* records still to pass over, then to copy */
-};
+static const uint32_t inner[] = {1, 2, 2}; /* resource_logs, scope_logs, log_records */
 
 /* One field at *at: its whole bytes, and for wire type 2 its content. The bytes were checked, yet nothing is trusted. */
 static bool next_field(sv *rest, uint32_t *ret_field, sv *ret_whole, sv *ret_content)
 {
+    if (!rest->n)
+        return false;
     const uint8_t *p = (const uint8_t *)rest->p, *end = p + rest->n, *start = p;
     uint64_t tag, v;
     unsigned depth = 0;
-    if (!rest->n || !varint_get(&p, end, &tag))
+    if (!varint_get(&p, end, &tag))
         return false;
     *ret_field = (uint32_t)(tag >> 3);
     *ret_content = SV_NULL;
@@ -58,39 +57,88 @@ static bool next_field(sv *rest, uint32_t *ret_field, sv *ret_whole, sv *ret_con
     return true;
 }
 
-/* ScopeLogs (level 0) or ResourceLogs (level 1): false, and nothing written, when no record of the range is inside. */
-static bool put_group(sv group, int level, uint32_t as_field, struct cut *cut, struct buf *out)
+/* The next field of this number that is a message; others are passed over. */
+static bool next_message(sv *rest, uint32_t number, sv *ret_whole, sv *ret_content)
 {
-    uint32_t inner = level ? RESOURCE_SCOPE_LOGS : SCOPE_LOG_RECORDS, field;
-    size_t before = out->n, mark = otlp_open(out, as_field);
-    bool any = false;
-    sv rest = group, whole, content;
-    while (next_field(&rest, &field, &whole, &content)) {
-        if (field != inner || !content.p) {
-            buf_sv(out, whole);
-        } else if (level) {
-            any |= put_group(content, 0, RESOURCE_SCOPE_LOGS, cut, out);
-        } else if (cut->skip) {
-            cut->skip--;
-        } else if (cut->take) {
-            cut->take--;
-            any = true;
-            buf_sv(out, whole);
-        }
-    }
-    if (any)
-        otlp_close(out, mark);
-    else if (!out->failed)
-        out->n = before;
-    return any;
+    uint32_t field;
+    while (next_field(rest, &field, ret_whole, ret_content))
+        if (field == number && ret_content->p)
+            return true;
+    return false;
 }
 
-void split_records(sv request, uint64_t from, uint64_t n, struct buf *out)
+/* Makes the next group of `level` (0: ResourceLogs, 1: ScopeLogs) the open one. */
+static bool enter(struct split *sp, unsigned level)
 {
-    struct cut cut = {from, n};
+    sv whole, content;
     uint32_t field;
-    sv rest = request, whole, content;
-    while (cut.take && next_field(&rest, &field, &whole, &content))
-        if (field == REQUEST_RESOURCE_LOGS && content.p)
-            put_group(content, 1, REQUEST_RESOURCE_LOGS, &cut, out);
+    if (!next_message(&sp->rest[level], inner[level], &whole, &content))
+        return false;
+    sp->rest[level + 1] = content;
+    buf_reset(&sp->own[level]);
+    for (sv rest = content, part; next_field(&rest, &field, &whole, &part);)
+        if (field != inner[level + 1] || !part.p)
+            buf_sv(&sp->own[level], whole);
+    return true;
+}
+
+void split_start(struct split *sp, sv request)
+{
+    sp->rest[0] = request;
+    sp->rest[1] = sp->rest[2] = SV_NULL;
+}
+
+/* A piece being written: a group is begun with its first record, so that none is empty. */
+struct piece {
+    bool begun[2];
+    size_t marks[2];
+};
+
+static void begin(struct piece *pc, const struct split *sp, unsigned level, struct buf *out)
+{
+    if (pc->begun[level])
+        return;
+    pc->begun[level] = true;
+    pc->marks[level] = otlp_open(out, inner[level]);
+    buf_sv(out, buf_view(&sp->own[level]));
+    if (sp->own[level].failed && !out->failed)
+        out->failed = sp->own[level].failed;
+}
+
+static void end(struct piece *pc, unsigned level, struct buf *out)
+{
+    if (pc->begun[level])
+        otlp_close(out, pc->marks[level]);
+    pc->begun[level] = false;
+}
+
+uint64_t split_take(struct split *sp, uint64_t n, struct buf *out)
+{
+    struct piece pc = {0};
+    uint64_t given = 0;
+    sv whole, content;
+    while (given < n) {
+        if (next_message(&sp->rest[2], inner[2], &whole, &content)) {
+            begin(&pc, sp, 0, out);
+            begin(&pc, sp, 1, out);
+            buf_sv(out, whole);
+            given++;
+            continue;
+        }
+        end(&pc, 1, out);
+        if (enter(sp, 1))
+            continue;
+        end(&pc, 0, out);
+        if (!enter(sp, 0))
+            break;
+    }
+    end(&pc, 1, out);
+    end(&pc, 0, out);
+    return given;
+}
+
+void split_done(struct split *sp)
+{
+    buf_done(&sp->own[0]);
+    buf_done(&sp->own[1]);
 }
