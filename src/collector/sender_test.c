@@ -70,6 +70,22 @@ TEST(a_split_keeps_groups_and_their_fields)
     CHECK(!otlp_next_resource(&it, &rl)); /* the one without records is gone */
 }
 
+TEST(a_group_with_a_records_number_is_no_record)
+{
+    SCOPED(buf_done) struct buf in = {0};
+    size_t rl = otlp_open(&in, 1), sl = otlp_open(&in, 2);
+    buf_sv(&in, SV("\x13\x12\x01x\x14")); /* field 2 as a group with a text inside: unknown, so of the scope */
+    for (unsigned i = 0; i < 2; i++) {
+        size_t lr = otlp_open(&in, 2), body = otlp_open(&in, 5);
+        otlp_put_bytes(&in, 1, i ? SV("b") : SV("a"));
+        otlp_close(&in, body);
+        otlp_close(&in, lr);
+    }
+    otlp_close(&in, sl);
+    otlp_close(&in, rl);
+    check_pieces(buf_view(&in), 1, (const char *[]){"a ", "b ", NULL});
+}
+
 TEST(without_memory_a_split_says_so)
 {
     SCOPED(buf_done) struct buf in = {0}, out = buf_capped(100);

@@ -34,7 +34,8 @@ static bool next_field(sv *rest, uint32_t *ret_field, sv *ret_whole, sv *ret_con
         case 2:
             if (!varint_get(&p, end, &v) || v > (uint64_t)(end - p))
                 return false;
-            *ret_content = sv_make(p, (size_t)v);
+            if (!depth) /* what is inside a group is the group's */
+                *ret_content = sv_make(p, (size_t)v);
             p += v;
             break;
         case 3:
