@@ -60,8 +60,8 @@ build-fuzz:
 fuzz: build-fuzz ## Fuzz each target for FUZZ_SECONDS (60); TARGET=name picks one
 	@tools/fuzz $(FUZZ_SECONDS) $(TARGET)
 
-bench: all ## Run the benchmarks
-	@meson test -C build --benchmark --verbose --no-rebuild
+bench: all ## Run the benchmarks; BENCH_PAYLOAD=file for other data
+	@meson test -C build --benchmark --verbose
 
 lint: setup ## Check ranks, forbidden functions, headers, scripts and stray paths
 	@$(SETUP) build lint

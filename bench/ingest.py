@@ -2,7 +2,7 @@
 """What ingest costs: starts `weir store` on an empty directory, sends OTLP/HTTP protobuf requests over a few
 keep-alive connections, and reports the server's CPU seconds per million records, peak memory and bytes on disk.
 
-usage: ingest.py WEIR [--payload FILE] [--records N] [--runs 3] [--conns 4]
+usage: ingest.py WEIR [--payload FILE (or BENCH_PAYLOAD)] [--records N] [--runs 3] [--conns 4]
 
 FILE holds, per request, a u32 LE length and a serialized ExportLogsServiceRequest; FILE.json (optional) gives
 "records" and "line_bytes". Without it a payload is generated (bench/gen.py): deterministic, no other files needed.
@@ -125,7 +125,7 @@ def run(args, bodies, records):
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("weir")
-    ap.add_argument("--payload")
+    ap.add_argument("--payload", default=os.environ.get("BENCH_PAYLOAD"))
     ap.add_argument("--records", type=int, default=200_000)
     ap.add_argument("--runs", type=int, default=3)
     ap.add_argument("--conns", type=int, default=4)
