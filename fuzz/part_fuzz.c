@@ -85,7 +85,7 @@ static void whole_file(const uint8_t *data, size_t n)
     struct registry *reg;
     char name[32], *copy = malloc(n ? n : 1);
     int fd, dir = dirfd_of_run();
-    if (!copy || !registry_new(&reg, &e))
+    if (!copy || !registry_new(1 << 30, &reg, &e))
         abort();
     memcpy(copy, data, n);
     repair(copy, n);

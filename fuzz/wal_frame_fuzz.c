@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct ingest_request rq = {.bytes = f.payload, .loki = f.type == WAL_LOKI, .rules = f.rules, .refused = f.refused.at,
                                 .n_refused = f.refused.n};
     struct ingest_result r = {0};
-    if (!registry_new(&reg, &e))
+    if (!registry_new(1 << 30, &reg, &e))
         abort();
     if (registry_tenant(reg, f.tenant, &rq.tenant, &e) && ingest(&rq, &r, &e)) {
         uint64_t rows = 0;

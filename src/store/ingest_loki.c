@@ -88,10 +88,8 @@ static bool read_labels(struct ingest_run *run, sv text, struct arena *a, struct
     struct labels full = {at, n};
     if (lim && !labels_within(lim, full, l.n, ret_why, e))
         return true;
-    *ret_why = REJECT_STREAM_LIMIT;
-    if (!stream_get(run->rq->tenant, full, lim ? lim->max_streams_per_user : 0, ret, e) && e->code != ERR_LIMIT)
-        return err_nomem(&run->err);
-    return true;
+    return stream_get(run->rq->tenant, full, run_max_streams(run), ret, e) || run_stream_refused(e, ret_why) ||
+           err_nomem(&run->err);
 }
 
 static bool read_pair(struct ingest_run *run, sv message, struct err *bad)

@@ -253,8 +253,8 @@ static bool stream_for(struct ingest_run *run, struct level_streams *ls, const s
         return err_nomem(&run->err);
     if (lim && level.n && !labels_within(lim, (struct labels){&extra, 1}, s->n_counted_labels + 1, &why, &e))
         goto refuse;
-    if (!source_stream(run->rq->tenant, s, clean, lim ? lim->max_streams_per_user : 0, &st, &e)) {
-        if (e.code != ERR_LIMIT)
+    if (!source_stream(run->rq->tenant, s, clean, run_max_streams(run), &st, &e)) {
+        if (!run_stream_refused(&e, &why))
             return err_nomem(&run->err);
         goto refuse;
     }

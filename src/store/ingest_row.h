@@ -34,6 +34,17 @@ MUST_USE bool run_row(struct ingest_run *run, const struct source *src, struct s
 /* Counts the record as refused and goes on. False: run->err. */
 MUST_USE bool run_refuse(struct ingest_run *run, enum reject_reason why, const void *key, uint64_t bytes,
                          const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* What stream_get() may do for this run; and, when it refused, why. */
+static inline uint64_t run_max_streams(const struct ingest_run *run)
+{
+    const struct store_config *lim = run->rq->limits;
+    return !lim ? STREAMS_STORED : lim->max_streams_per_user ? lim->max_streams_per_user : STREAMS_ANY;
+}
+static inline bool run_stream_refused(const struct err *e, enum reject_reason *ret_why)
+{
+    *ret_why = e->code == ERR_FULL ? REJECT_STREAM_MEMORY : REJECT_STREAM_LIMIT;
+    return e->code == ERR_FULL || e->code == ERR_LIMIT;
+}
 /* Replay: was this record refused when it came? */
 bool run_was_refused(struct ingest_run *run);
 /* Are these labels within the limits? False: *ret_why, and the text in e. n_counted leaves an added service_name out. */

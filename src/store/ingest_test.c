@@ -217,6 +217,51 @@ TEST(streams_of_a_tenant_are_limited)
     fixture_done(&f);
 }
 
+/* Pushes a record of each of `n` services with names of 2000 bytes: returns how many were refused for lack of memory. */
+static unsigned push_fat_streams(struct fixture *f, const char *tenant, unsigned n)
+{
+    unsigned refused = 0;
+    char name[2001];
+    for (unsigned i = 0; i < n; i++) {
+        SCOPED(buf_done) struct buf b = {0};
+        memset(name, 'a', sizeof name);
+        snprintf(name + sizeof name - 5, 5, "%04u", i);
+        put_records(&b, name, (struct rec[]){{.ts = 1, .line = "x"}}, 1);
+        struct push_result r = push_bytes(f->st, tenant, buf_view(&b), 1000);
+        if (r.code == PUSH_REJECTED)
+            CHECK_ERR(&r.err, ERR_LIMIT, "memory for streams is full (streams_max_bytes=65536)");
+        else
+            CHECK_EQ(r.code, PUSH_SENT);
+        refused += r.code == PUSH_REJECTED;
+    }
+    return refused;
+}
+
+TEST(memory_for_streams_is_limited_over_all_tenants)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.streams_max_bytes = 64 << 10;
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(push_fat_streams(&f, "fake", 8), 0);
+    unsigned refused = push_fat_streams(&f, "other", 32);
+    CHECK(refused > 16 && refused < 32);
+    const char *labels[] = {"reason", "stream_memory_full", "tenant", "other", NULL};
+    CHECK_EQ(metric_value(metrics_get(f.metrics, METRIC_COUNTER, "loki_discarded_samples_total", "", labels)), refused);
+    CHECK_EQ(push_fat_streams(&f, "fake", 8), 0); /* known streams go on */
+    for (int way = 0; way < 2; way++) { /* and what is stored is read whatever the limit: from the log, from parts */
+        struct err e = {0};
+        struct store_totals t;
+        fixture_close(&f);
+        REQUIRE(fixture_open(&f));
+        CHECK_OK(store_totals(f.st, SV("other"), NULL, 0, INT64_MIN, INT64_MAX, &t, &e), &e);
+        CHECK_EQ(t.streams, 32 - refused);
+        CHECK_OK(store_flush(f.st, &e), &e);
+    }
+    CHECK_EQ(push_fat_streams(&f, "third", 2), 2);
+    fixture_done(&f);
+}
+
 TEST(label_limits_refuse_a_source)
 {
     struct fixture f;

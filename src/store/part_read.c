@@ -188,7 +188,7 @@ static bool streams_read(struct table_reader *r, struct part *p, struct registry
         if (!get_number(r, UINT64_MAX, &ps->rows) || !get_number(r, UINT64_MAX, &ps->bytes) ||
             !get_range(r, &ps->min_ts, &ps->max_ts))
             return corrupt(e, "stream table");
-        if (!stream_get(t, l, 0, &ps->st, e))
+        if (!stream_get(t, l, STREAMS_STORED, &ps->st, e))
             return false;
     }
     return r->at == r->end || corrupt(e, "stream table");

@@ -18,7 +18,7 @@ static bool made_init(struct made *m)
 {
     struct err e = {0};
     *m = (struct made){.dirfd = -1};
-    return registry_new(&m->reg, &e) && io_open_dir(test_dir(), &m->dirfd, &e);
+    return registry_new(1 << 30, &m->reg, &e) && io_open_dir(test_dir(), &m->dirfd, &e);
 }
 
 static void made_done(struct made *m)

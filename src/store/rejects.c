@@ -16,6 +16,7 @@ static const char *const reason_names[REJECT_REASONS] = {
     [REJECT_METADATA_SIZE] = "structured_metadata_too_large",
     [REJECT_METADATA_COUNT] = "structured_metadata_too_many",
     [REJECT_STREAM_LIMIT] = "stream_limit",
+    [REJECT_STREAM_MEMORY] = "stream_memory_full",
 };
 
 bool rejects_add(struct rejects *r, enum reject_reason reason, const void *key, uint64_t bytes, char **ret_text)
@@ -49,7 +50,7 @@ void rejects_err(const struct rejects *r, struct err *ret)
     for (size_t i = 0; i < r->n; i++)
         order[i] = &r->at[i];
     for (int i = 0; i < REJECT_REASONS; i++)
-        if (r->records[i] && i != REJECT_STREAM_LIMIT)
+        if (r->records[i] && i != REJECT_STREAM_LIMIT && i != REJECT_STREAM_MEMORY)
             code = ERR_INVALID;
     qsort(order, r->n, sizeof *order, by_text);
     if (r->total == 1) {

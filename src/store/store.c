@@ -31,6 +31,7 @@ const struct option store_options[] = {
     O(BYTES, max_structured_metadata_size, "64KiB", "most metadata of a record, names and values; 0: any"),
     O(U64, max_structured_metadata_entries_count, "128", "most metadata entries of a record; 0: any"),
     O(U64, max_streams_per_user, "1000000", "most streams of a tenant in use within an hour; 0: any"),
+    O(BYTES, streams_max_bytes, "256MiB", "memory for streams above which pushes make no new ones (429)"),
     O(DURATION, reject_old_samples_max_age, "0", "refuse records older than this; 0: take them all"),
     O(DURATION, creation_grace_period, "0", "refuse records further in the future than this; 0: take them all"),
     {0},
@@ -64,6 +65,8 @@ static bool config_check(const struct store_config *cfg, struct err *e)
         return err_set(e, ERR_INVALID, "'head_max_bytes' must be at least 64KiB");
     if (cfg->memory_max_bytes < cfg->head_max_bytes)
         return err_set(e, ERR_INVALID, "'memory_max_bytes' must not be below 'head_max_bytes'");
+    if (cfg->streams_max_bytes < 64 << 10)
+        return err_set(e, ERR_INVALID, "'streams_max_bytes' must be at least 64KiB");
     if (cfg->wal_max_bytes < 1 << 20)
         return err_set(e, ERR_INVALID, "'wal_max_bytes' must be at least 1MiB");
     if (cfg->head_max_age < NS_PER_S)
@@ -91,6 +94,7 @@ void store_gauges(struct store *st)
     metric_set(st->m.part_rows, (int64_t)rows);
     metric_set(st->m.part_bytes, (int64_t)bytes);
     metric_set(st->m.streams, (int64_t)registry_streams(st->reg));
+    metric_set(st->m.streams_memory, (int64_t)registry_memory(st->reg));
     spool_stats(st->wal, &ws);
     metric_set(st->m.wal_bytes, (int64_t)ws.bytes);
     metric_set(st->m.wal_frames, (int64_t)ws.frames);
@@ -104,6 +108,7 @@ static void metrics_make(struct store *st)
         const char *name, *help;
     } rows[] = {
         {&st->m.streams, METRIC_GAUGE, "loki_ingester_memory_streams", "Streams the store knows."},
+        {&st->m.streams_memory, METRIC_GAUGE, "weir_store_streams_memory_bytes", "Memory they take."},
         {&st->m.head_rows, METRIC_GAUGE, "weir_store_head_rows", "Rows in memory, not yet in a part."},
         {&st->m.head_bytes, METRIC_GAUGE, "weir_store_head_bytes", "Their line bytes."},
         {&st->m.head_memory, METRIC_GAUGE, "weir_store_head_memory_bytes", "Memory they take."},
@@ -190,7 +195,7 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     cond_init(&st->flush_idle);
     head_init(&st->head);
     metrics_make(st);
-    if (!registry_new(&st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) || !flush_start(st, e))
+    if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) || !flush_start(st, e))
         return err_ctx(e, "store '%s'", cfg->data_dir);
     store_gauges(st);
     *ret = TAKE(st);

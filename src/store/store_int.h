@@ -15,7 +15,7 @@ struct part_set {
 };
 
 struct store_metrics {
-    struct metric *streams, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
+    struct metric *streams, *streams_memory, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
         *part_bytes, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
         *replayed_frames, *replay_skipped, *torn_bytes;
 };

@@ -2,18 +2,24 @@
 #include "store/stream.h"
 #include "base/clock.h"
 #include "store/rules.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
     TENANTS_MAX = 65535,
     SOURCES_MAX = 8192,             /* cached per tenant; then the cache starts over */
     SOURCES_MAX_BYTES = 16 << 20,
+    SOURCES_ALL_MAX_BYTES = 64 << 20, /* of all tenants together */
+    SOURCE_BASE_BYTES = 4096,       /* an arena touches a page at least */
+    TENANT_BASE_BYTES = 8192,
+    STREAM_BASE_BYTES = 128,        /* its places in the list and in the table by labels */
     LEVELS_MAX = 32,                /* remembered per source; more are found by their labels */
 };
 #define ACTIVE_NS (3600 * NS_PER_S)
 
 struct tenant {
     sv name;
+    struct registry *reg;
     struct lock mu;
     struct arena a;              /* under mu: streams and their labels */
     struct map by_text;          /* under mu: canonical labels -> stream */
@@ -31,15 +37,19 @@ struct source_entry {
 };
 
 struct registry {
+    uint64_t max_bytes;
+    _Atomic uint64_t bytes;        /* of tenants and streams */
+    _Atomic uint64_t source_bytes; /* of all tenants' caches */
     struct lock mu;
     struct map tenants;          /* under mu */
 };
 
-bool registry_new(struct registry **ret, struct err *e)
+bool registry_new(uint64_t max_bytes, struct registry **ret, struct err *e)
 {
     struct registry *r = calloc(1, sizeof *r);
     if (!r)
         return err_nomem(e);
+    r->max_bytes = max_bytes;
     lock_init(&r->mu);
     *ret = r;
     return true;
@@ -53,6 +63,7 @@ static void sources_drop(struct tenant *t)
         free(en);
     }
     map_done(&t->sources);
+    atomic_fetch_sub_explicit(&t->reg->source_bytes, t->source_bytes, memory_order_relaxed);
     t->source_bytes = 0;
 }
 
@@ -100,6 +111,7 @@ bool registry_tenant(struct registry *r, sv name, struct tenant **ret, struct er
     if (name.n)
         memcpy(text, name.p, name.n);
     t->name = sv_make(text, name.n);
+    t->reg = r;
     struct map_slot *slot = map_put(&r->tenants, t->name);
     if (!slot) {
         free(t);
@@ -108,6 +120,7 @@ bool registry_tenant(struct registry *r, sv name, struct tenant **ret, struct er
     lock_init(&t->mu);
     arena_init(&t->a, 0);
     slot->value = t;
+    atomic_fetch_add_explicit(&r->bytes, TENANT_BASE_BYTES + name.n, memory_order_relaxed);
     *ret = t;
     return true;
 }
@@ -131,9 +144,8 @@ static uint64_t active_streams(struct tenant *t, int64_t now)
     return t->n_active;
 }
 
-static struct stream *stream_new(struct tenant *t, struct labels labels, sv text)
+static struct stream *stream_make(struct tenant *t, struct labels labels, sv text)
 {
-    lock_assert_held(&t->mu);
     struct stream *st = ARENA_NEW(&t->a, struct stream);
     if (!st)
         return NULL;
@@ -157,6 +169,32 @@ static struct stream *stream_new(struct tenant *t, struct labels labels, sv text
     return st;
 }
 
+/* What a failed attempt left in the arena counts, too: it stays. */
+static struct stream *stream_new(struct tenant *t, struct labels labels, sv text)
+{
+    lock_assert_held(&t->mu);
+    size_t before = t->a.used;
+    struct stream *st = stream_make(t, labels, text);
+    atomic_fetch_add_explicit(&t->reg->bytes, t->a.used - before + (st ? STREAM_BASE_BYTES : 0), memory_order_relaxed);
+    return st;
+}
+
+/* May a push make this stream? */
+static bool room_for_stream(struct tenant *t, sv text, uint64_t max_active, int64_t now, struct err *e)
+{
+    lock_assert_held(&t->mu);
+    if (active_streams(t, now) >= max_active)
+        return err_set(e, ERR_LIMIT,
+                       "maximum active stream limit exceeded when trying to create stream " SV_FMT ", user: '" SV_FMT
+                       "'",
+                       SV_ARG(sv_sub(text, 0, 120)), SV_ARG(sv_sub(t->name, 0, 64)));
+    if (registry_memory(t->reg) >= t->reg->max_bytes)
+        return err_set(e, ERR_FULL,
+                       "memory for streams is full (streams_max_bytes=%" PRIu64 ") when trying to create stream " SV_FMT,
+                       t->reg->max_bytes, SV_ARG(sv_sub(text, 0, 120)));
+    return true;
+}
+
 static bool stream_get_locked(struct tenant *t, struct labels labels, uint64_t max_active, struct stream **ret,
                               struct err *e)
 {
@@ -168,17 +206,17 @@ static bool stream_get_locked(struct tenant *t, struct labels labels, uint64_t m
     struct stream *st = map_get(&t->by_text, buf_view(&text));
     if (!st) {
         int64_t now = clock_mono_ns();
-        if (t->list.n >= UINT32_MAX - 1 || (max_active && active_streams(t, now) >= max_active))
-            return err_set(e, ERR_LIMIT,
-                           "maximum active stream limit exceeded when trying to create stream " SV_FMT
-                           ", user: '" SV_FMT "'",
-                           SV_ARG(sv_sub(buf_view(&text), 0, 120)), SV_ARG(t->name));
+        if (t->list.n >= UINT32_MAX - 1)
+            return err_set(e, ERR_LIMIT, "tenant has %zu streams", t->list.n);
+        if (max_active != STREAMS_STORED && !room_for_stream(t, buf_view(&text), max_active, now, e))
+            return false;
         st = stream_new(t, labels, buf_view(&text));
         if (!st)
             return err_nomem(e);
-        /* one made for stored rows (max_active 0) counts as used once a push brings it rows */
-        t->n_active += max_active != 0;
-        atomic_store_explicit(&st->last_used_mono_ns, max_active ? now : now - ACTIVE_NS, memory_order_relaxed);
+        /* one made for stored rows counts as used once a push brings it rows */
+        bool in_use = max_active != STREAMS_STORED;
+        t->n_active += in_use;
+        atomic_store_explicit(&st->last_used_mono_ns, in_use ? now : now - ACTIVE_NS, memory_order_relaxed);
     }
     *ret = st;
     return true;
@@ -204,17 +242,9 @@ void tenant_list(struct tenant *t, struct stream **to, uint32_t n)
         memcpy(to, t->list.at, n * sizeof *to);
 }
 
-size_t registry_memory(struct registry *r)
+uint64_t registry_memory(const struct registry *r)
 {
-    LOCK_SCOPED(&r->mu);
-    size_t n = 0;
-    for (struct map_slot *s = NULL; (s = map_next(&r->tenants, s));) {
-        struct tenant *t = s->value;
-        LOCK_SCOPED(&t->mu);
-        n += t->a.used + t->list.cap * sizeof *t->list.at + t->by_text.cap * sizeof *t->by_text.slots +
-             t->source_bytes;
-    }
-    return n;
+    return atomic_load_explicit(&r->bytes, memory_order_relaxed);
 }
 
 uint64_t registry_streams(struct registry *r)
@@ -257,7 +287,7 @@ struct source *source_find(struct tenant *t, sv key)
 
 void source_keep(struct tenant *t, sv key, struct source *s)
 {
-    size_t bytes = sizeof(struct source_entry) + key.n + sizeof *s + s->a.used;
+    size_t bytes = sizeof(struct source_entry) + key.n + sizeof *s + SOURCE_BASE_BYTES + s->a.used;
     if (bytes > SOURCES_MAX_BYTES / 4) /* one giant resource must not empty the cache for the others */
         return;
     struct source_entry *en = malloc(sizeof *en + key.n);
@@ -268,11 +298,15 @@ void source_keep(struct tenant *t, sv key, struct source *s)
     LOCK_SCOPED(&t->mu);
     if (t->sources.n >= SOURCES_MAX || t->source_bytes + bytes > SOURCES_MAX_BYTES)
         sources_drop(t);
-    struct map_slot *slot = map_put(&t->sources, sv_make(en->key, key.n));
-    if (!slot || slot->value) { /* no memory, or another thread was first */
+    if (atomic_load_explicit(&t->reg->source_bytes, memory_order_relaxed) + bytes > SOURCES_ALL_MAX_BYTES)
+        sources_drop(t);
+    bool room = atomic_load_explicit(&t->reg->source_bytes, memory_order_relaxed) + bytes <= SOURCES_ALL_MAX_BYTES;
+    struct map_slot *slot = room ? map_put(&t->sources, sv_make(en->key, key.n)) : NULL;
+    if (!slot || slot->value) { /* no room, or another thread was first */
         free(en);
         return;
     }
+    atomic_fetch_add_explicit(&t->reg->source_bytes, bytes, memory_order_relaxed);
     slot->value = en;
     t->source_bytes += bytes;
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);

@@ -3,6 +3,7 @@
  * (2) `index` numbers a tenant's streams densely, so that a query's choice of streams is an array and no hash table.
  * (3) What a resource and a scope contribute to each of their records is worked out once and cached under their bytes
  *     (struct source): no label is formatted per record.
+ * (4) Memory is bounded: past `max_bytes` no push makes a stream. What is stored already is read all the same.
  * Lock order: tenant.mu is innermost; nothing else is taken under it. */
 #pragma once
 #include "base/lock.h"
@@ -23,7 +24,8 @@ struct stream { /* immutable after stream_get() returns it, but for last_used */
 };
 
 struct registry;
-MUST_USE bool registry_new(struct registry **ret, struct err *e);
+/* max_bytes: see stream_get(). */
+MUST_USE bool registry_new(uint64_t max_bytes, struct registry **ret, struct err *e);
 void registry_free(struct registry *r);
 
 /* Any thread. Makes the tenant when it is new; ERR_LIMIT beyond 65,535 of them. */
@@ -31,13 +33,16 @@ MUST_USE bool registry_tenant(struct registry *r, sv name, struct tenant **ret, 
 struct tenant *registry_find(struct registry *r, sv name); /* NULL when it has never been seen */
 sv tenant_name(const struct tenant *t);
 
-/* `labels` sorted, unique. `max_active`: how many streams may have been used within the last hour when a new one is
- * made (0: any number); ERR_LIMIT beyond. */
+/* `labels` sorted, unique. A new one is made within two bounds: `max_active` streams of the tenant used within the last hour
+ * (ERR_LIMIT beyond), and the registry's max_bytes (ERR_FULL beyond). STREAMS_STORED: rows that are stored already, which no
+ * bound may make unreadable. */
+#define STREAMS_STORED 0
+#define STREAMS_ANY UINT64_MAX
 MUST_USE bool stream_get(struct tenant *t, struct labels labels, uint64_t max_active, struct stream **ret, struct err *e);
 uint32_t tenant_streams(struct tenant *t); /* how many there are: indexes below it are valid */
 /* Copies the pointers of streams [0, n); n from tenant_streams(). */
 void tenant_list(struct tenant *t, struct stream **to, uint32_t n);
-size_t registry_memory(struct registry *r); /* bytes held by labels and caches */
+uint64_t registry_memory(const struct registry *r); /* bytes held by tenants and streams: what max_bytes bounds */
 uint64_t registry_streams(struct registry *r);
 
 /* What a resource and its scope give to each record under them. Immutable but for `by_level`. */
@@ -55,7 +60,8 @@ struct source {
 };
 /* The cached source for these bytes with a reference, or NULL. */
 struct source *source_find(struct tenant *t, sv key);
-/* Caches it (best effort: memory may be short); the caller keeps its reference. `key` is copied. */
+/* Caches it (best effort: memory may be short, caches of other tenants full); the caller keeps its reference. `key` is
+ * copied. */
 void source_keep(struct tenant *t, sv key, struct source *s);
 struct source *source_new(void); /* NULL when out of memory; one reference */
 void source_unref(struct source *s);
