@@ -23,48 +23,55 @@ void part_set_done(struct part_set *s)
 }
 
 /* Removes files of an attempt that failed: nobody lists them. What stays all the same, recovery removes. */
-static void remove_files(struct store *st, const struct part_written *made, size_t n)
+static void remove_files(struct store *st, const struct parts_written *made)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < made->v.n; i++) {
         char name[32];
         struct err e = {0};
-        part_name(made[i].id, name);
+        part_name(made->v.at[i].id, name);
         if (!io_unlinkat(st->parts_fd, name, &e))
             log_warn("store", "%s", e.msg);
     }
     part_set_done(&st->written);
 }
 
-/* Writes the sealed rows; the parts go to st->written. Read back at once: a part we cannot read must not replace rows. */
+/* Read back at once: a part we cannot read must not replace rows. */
+static bool open_written(struct store *st, const struct parts_written *made, struct err *e)
+{
+    if (!vec_reserve(&st->written.parts, made->v.n))
+        return err_nomem(e);
+    for (size_t i = 0; i < made->v.n; i++) {
+        if (!part_open(st->parts_fd, made->v.at[i].id, st->reg, &st->written.parts.at[i], e))
+            return false;
+        st->written.parts.n++;
+    }
+    return true;
+}
+
+/* Writes the sealed rows; the parts go to st->written. */
 static bool write_parts(struct store *st, struct err *e)
 {
-    struct part_written made[PART_FLUSH_MAX];
-    size_t n = 0;
+    struct parts_written made = {0};
     struct part_flush f = {.chunks = st->head.sealed.chunks.at,
                            .n_chunks = st->head.sealed.chunks.n,
                            .first_seq = st->head.sealed.first_seq,
                            .end_seq = st->head.sealed.end_seq};
-    if (!part_write(st->parts_fd, &f, &st->next_part_id, made, &n, ARRAY_LEN(made), e))
-        return false;
-    bool ok = vec_reserve(&st->written.parts, n) || err_nomem(e);
-    for (size_t i = 0; ok && i < n; i++) {
-        ok = part_open(st->parts_fd, made[i].id, st->reg, &st->written.parts.at[i], e);
-        st->written.parts.n += ok;
-    }
-    if (!ok) {
-        remove_files(st, made, n);
-        return false;
-    }
-    for (size_t i = 0; i < n; i++)
-        metric_add(st->m.duplicates, (int64_t)made[i].duplicates);
-    st->is_written = true;
-    return true;
+    bool ok = part_write(st->parts_fd, &f, &st->next_part_id, &made, e) && open_written(st, &made, e);
+    if (!ok)
+        remove_files(st, &made);
+    for (size_t i = 0; ok && i < made.v.n; i++)
+        metric_add(st->m.duplicates, (int64_t)made.v.at[i].duplicates);
+    st->is_written = ok;
+    vec_done(&made.v);
+    return ok;
 }
 
 static bool edit_catalog(struct store *st, struct err *e)
 {
-    struct catalog_part rows[PART_FLUSH_MAX];
     struct part_set *w = &st->written;
+    SCOPED(mem_free) struct catalog_part *rows = calloc(w->parts.n ? w->parts.n : 1, sizeof *rows);
+    if (!rows)
+        return err_nomem(e);
     for (size_t i = 0; i < w->parts.n; i++) {
         const struct part *p = w->parts.at[i];
         rows[i] = (struct catalog_part){p->id, p->file_bytes, p->rows, p->line_bytes, p->min_ts, p->max_ts};

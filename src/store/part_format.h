@@ -11,4 +11,4 @@
 #pragma once
 #define PART_MAGIC "\x89WEIRPT\n"
 enum { PART_HEAD = 64, PART_FOOTER = 104, PART_FOOTER_MAX = 65536, PART_TRAILER = 32, PART_FEATURES_KNOWN = 0 };
-enum { PART_FLUSH_MAX = 16 }; /* parts of one flush */
+enum { PART_FLUSH_DAYS = 16, PART_FLUSH_MAX = 65535 }; /* days told apart in one flush, and its parts */

@@ -59,12 +59,12 @@ static void close_chunk(struct made *m)
 static bool write_one(struct made *m, struct part **ret)
 {
     struct err e = {0};
-    struct part_written w[PART_FLUSH_MAX];
-    size_t n;
+    struct parts_written w = {0};
     uint64_t id = 1;
-    struct part_flush f = {m->chunks.at, m->chunks.n, 3, 9};
-    CHECK_OK(part_write(m->dirfd, &f, &id, w, &n, ARRAY_LEN(w), &e), &e);
-    CHECK_EQ(n, 1);
+    struct part_flush f = {.chunks = m->chunks.at, .n_chunks = m->chunks.n, .first_seq = 3, .end_seq = 9};
+    CHECK_OK(part_write(m->dirfd, &f, &id, &w, &e), &e);
+    CHECK_EQ(w.v.n, 1);
+    vec_done(&w.v);
     bool ok = part_open(m->dirfd, 1, m->reg, ret, &e);
     CHECK_OK(ok, &e);
     return ok;
@@ -135,6 +135,32 @@ TEST(rows_are_sorted_and_come_once)
     CHECK_EQ(p->streams[2].rows, 3);
     CHECK_EQ(p->streams[2].min_ts, 1000000);
     part_unref(p);
+    made_done(&m);
+}
+
+TEST(streams_too_many_for_one_table_go_to_several_parts)
+{
+    struct made m;
+    struct err e = {0};
+    struct parts_written w = {0};
+    uint64_t id = 1;
+    SCOPED(buf_done) struct buf got = {0};
+    REQUIRE(made_init(&m));
+    fill_small(&m);
+    struct part_flush f = {.chunks = m.chunks.at, .n_chunks = m.chunks.n, .first_seq = 3, .end_seq = 9, .table_max = 300};
+    REQUIRE_OK(part_write(m.dirfd, &f, &id, &w, &e), &e);
+    CHECK_EQ(w.v.n, 2);
+    CHECK_EQ(id, 3);
+    for (size_t i = 0; i < w.v.n; i++) {
+        struct part *p;
+        REQUIRE_OK(part_open(m.dirfd, w.v.at[i].id, m.reg, &p, &e), &e);
+        CHECK(p->index == i && p->of == 2 && p->first_seq == 3 && p->end_seq == 9);
+        CHECK_EQ(p->n_streams, i == 0 ? 2 : 1);
+        part_text(p, &got);
+        part_unref(p);
+    }
+    CHECK_SV(buf_view(&got), sv_of(small_text));
+    vec_done(&w.v);
     made_done(&m);
 }
 

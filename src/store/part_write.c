@@ -397,8 +397,16 @@ static void part_reset(struct writer *w)
     w->ord_run = 0;
 }
 
-/* One part with the rows of [from, to], under its final name but with the directory not yet synced. */
-static bool part_make(struct writer *w, int dirfd, uint64_t id, int64_t from, int64_t to, uint16_t index, uint16_t of,
+struct part_plan { /* rows of [from, to] of the streams [first, end) */
+    int64_t from, to;
+    size_t first, end;
+};
+struct plan {
+    VEC(struct part_plan) parts;
+};
+
+/* One part, under its final name but with the directory not yet synced. */
+static bool part_make(struct writer *w, int dirfd, uint64_t id, const struct part_plan *pl, uint16_t index, uint16_t of,
                       struct err *e)
 {
     char name[32], temp[40];
@@ -412,8 +420,8 @@ static bool part_make(struct writer *w, int dirfd, uint64_t id, int64_t from, in
     w->what = temp;
     file_begin(w);
     bool ok = true;
-    for (size_t i = 0; ok && i < w->n_streams; i++)
-        ok = stream_put(w, &w->streams[i], from, to, e);
+    for (size_t i = pl->first; ok && i < pl->end; i++)
+        ok = stream_put(w, &w->streams[i], pl->from, pl->to, e);
     ok = ok && block_end(w, e) && file_end(w, index, of, e) && io_renameat(dirfd, temp, name, e);
     struct err ignored;
     if (!ok && !io_unlinkat(dirfd, temp, &ignored))
@@ -421,39 +429,77 @@ static bool part_make(struct writer *w, int dirfd, uint64_t id, int64_t from, in
     return ok;
 }
 
-/* Boundaries of the parts: the UTC days that have rows, the last entry open-ended beyond PART_FLUSH_MAX days. */
-static size_t days_of(const struct writer *w, int64_t from[static PART_FLUSH_MAX], int64_t to[static PART_FLUSH_MAX])
+/* Time of the stream's first row from `at` on. */
+static bool first_from(const struct stream_rows *sr, int64_t at, int64_t *ret)
 {
-    size_t n = 0;
-    for (int64_t at = INT64_MIN; n < PART_FLUSH_MAX; n++) {
-        int64_t first = INT64_MAX;
+    size_t lo = 0, hi = sr->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (sr->keys[mid].ts < at)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo < sr->n)
+        *ret = sr->keys[lo].ts;
+    return lo < sr->n;
+}
+
+/* Most that the stream takes in a part's table. */
+static size_t table_bytes(const struct stream *st)
+{
+    size_t n = tenant_name(st->tenant).n + 8 * VARINT_MAX;
+    for (size_t i = 0; i < st->labels.n; i++)
+        n += st->labels.at[i].name.n + st->labels.at[i].value.n + 2 * VARINT_MAX;
+    return n;
+}
+
+/* The parts of the rows in [from, to]: cut where the streams met so far would pass the size of a table. A stream alone is a
+ * part whatever its size: its labels are less than a request. */
+static bool plan_streams(const struct writer *w, int64_t from, int64_t to, struct plan *ret, struct err *e)
+{
+    size_t max = w->f->table_max ? w->f->table_max : (size_t)PART_TABLE_BYTES, bytes = 0;
+    struct part_plan *pl = NULL;
+    for (size_t i = 0; i < w->n_streams; i++) {
+        int64_t ts;
+        if (!first_from(&w->streams[i], from, &ts) || ts > to)
+            continue;
+        size_t more = table_bytes(w->streams[i].st);
+        if (!pl || bytes + more > max) {
+            if (ret->parts.n == PART_FLUSH_MAX)
+                return err_set(e, ERR_LIMIT, "more than %d parts of one flush", PART_FLUSH_MAX);
+            if (!(pl = vec_push(&ret->parts)))
+                return err_nomem(e);
+            *pl = (struct part_plan){.from = from, .to = to, .first = i};
+            bytes = 0;
+        }
+        bytes += more;
+        pl->end = i + 1;
+    }
+    return true;
+}
+
+/* By the UTC days that have rows, the last of them open-ended beyond PART_FLUSH_DAYS. */
+static bool plan_days(const struct writer *w, struct plan *ret, struct err *e)
+{
+    int64_t at = INT64_MIN;
+    for (int day = 1;; day++) {
+        int64_t first = INT64_MAX, ts, next;
         bool any = false;
-        for (size_t i = 0; i < w->n_streams; i++) {
-            const struct stream_rows *sr = &w->streams[i];
-            size_t lo = 0, hi = sr->n;
-            while (lo < hi) { /* the stream's first row from `at` on */
-                size_t mid = lo + (hi - lo) / 2;
-                if (sr->keys[mid].ts < at)
-                    lo = mid + 1;
-                else
-                    hi = mid;
-            }
-            if (lo < sr->n && sr->keys[lo].ts <= first) {
-                first = sr->keys[lo].ts;
+        for (size_t i = 0; i < w->n_streams; i++)
+            if (first_from(&w->streams[i], at, &ts) && ts <= first) {
+                first = ts;
                 any = true;
             }
-        }
         if (!any)
-            break;
-        int64_t day = first / DAY_NS - (first % DAY_NS < 0);
-        from[n] = first;
-        if (n + 1 == PART_FLUSH_MAX || __builtin_mul_overflow(day + 1, DAY_NS, &to[n])) {
-            to[n] = INT64_MAX;
-            return n + 1;
-        }
-        at = to[n]--;
+            return true;
+        int64_t number = first / DAY_NS - (first % DAY_NS < 0);
+        if (day == PART_FLUSH_DAYS || __builtin_mul_overflow(number + 1, DAY_NS, &next))
+            return plan_streams(w, first, INT64_MAX, ret, e);
+        if (!plan_streams(w, first, next - 1, ret, e))
+            return false;
+        at = next;
     }
-    return n;
 }
 
 static void writer_done(struct writer *w)
@@ -473,34 +519,35 @@ static void writer_done(struct writer *w)
     dedup_done(&w->seen);
 }
 
-bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct part_written *ret, size_t *ret_n,
-                size_t max, struct err *e)
+static bool write_plan(struct writer *w, int dirfd, const struct plan *plan, uint64_t next_id, struct parts_written *ret,
+                       struct err *e)
+{
+    if (!vec_reserve(&ret->v, ret->v.n + plan->parts.n))
+        return err_nomem(e);
+    for (size_t i = 0; i < plan->parts.n; i++) {
+        if (!part_make(w, dirfd, next_id + i, &plan->parts.at[i], (uint16_t)i, (uint16_t)plan->parts.n, e))
+            return false;
+        ret->v.at[ret->v.n++] = (struct part_written){next_id + i, w->duplicates};
+    }
+    return io_sync_dir(dirfd, "parts", e);
+}
+
+bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct parts_written *ret, struct err *e)
 {
     struct writer w = {.f = f, .fd = -1, .pages = page_writer_new(), .meta = meta_writer_new()};
-    int64_t from[PART_FLUSH_MAX], to[PART_FLUSH_MAX];
-    size_t made = 0, n = 0;
+    struct plan plan = {0};
+    size_t before = ret->v.n;
     bool ok = (w.pages && w.meta) || err_nomem(e);
-    ok = ok && collect(&w, e) && place_rows(&w, e);
-    if (ok) {
-        n = days_of(&w, from, to);
-        ASSERT(n <= max);
-    }
-    for (; ok && made < n; made += ok) {
-        ret[made].id = *next_id + made;
-        ok = part_make(&w, dirfd, ret[made].id, from[made], to[made], (uint16_t)made, (uint16_t)n, e);
-        ret[made].duplicates = w.duplicates;
-    }
-    ok = ok && io_sync_dir(dirfd, "parts", e);
+    ok = ok && collect(&w, e) && place_rows(&w, e) && plan_days(&w, &plan, e) &&
+         write_plan(&w, dirfd, &plan, *next_id, ret, e);
     writer_done(&w);
-    for (size_t i = 0; !ok && i < made; i++) {
+    for (; !ok && ret->v.n > before; ret->v.n--) {
         char name[32];
         struct err ignored;
-        part_name(ret[i].id, name);
-        if (!io_unlinkat(dirfd, name, &ignored))
-            break; /* recovery removes what nobody lists */
+        part_name(ret->v.at[ret->v.n - 1].id, name);
+        (void)!io_unlinkat(dirfd, name, &ignored); /* recovery removes what nobody lists */
     }
-    *next_id += n; /* also after a failure: a name is never used twice */
-    if (ok)
-        *ret_n = n;
+    *next_id += plan.parts.n; /* also after a failure: a name is never used twice */
+    vec_done(&plan.parts);
     return ok ? true : err_ctx(e, "cannot write a part");
 }
