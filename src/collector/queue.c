@@ -48,6 +48,7 @@ struct queue {
     sv frame; /* what the reader gave last, until it is in the carry */
     bool has_frame;
     struct buf merge;
+    int64_t merged_ns; /* when the last batch was closed */
     VEC(struct queue_part) parts;
     struct buf carry; /* a request read, but not (wholly) given out: the next batch starts with it */
     sv carry_tenant;  /* into carry */
@@ -397,8 +398,9 @@ static void shrink(struct queue *q)
     split_done(&q->cut);
 }
 
-/* Joins requests until the batch is full, its time is up, or (without a timeout) nothing more waits. False: stopping.
- * Without memory q->merge has failed. */
+/* Joins requests until the batch is full, its time is up, or (without a timeout) nothing more waits. The time runs from
+ * the batch before, as upstream's timer does: after a pause the first request goes at once, and a steady trickle is
+ * sent once per timeout. False: stopping. Without memory q->merge has failed. */
 static bool merge(struct queue *q, struct merging *m, bool *ret_by_size)
 {
     int64_t until = 0;
@@ -412,15 +414,17 @@ static bool merge(struct queue *q, struct merging *m, bool *ret_by_size)
         if (r == 1) {
             bool taken = merge_carry(q, m);
             if (taken && q->parts.n == 1)
-                until = clock_mono_ns() + q->batching.timeout_ns;
+                until = q->merged_ns + q->batching.timeout_ns;
             if (!taken || is_full(q, m)) {
                 *ret_by_size = true;
+                q->merged_ns = clock_mono_ns();
                 return q->parts.n || q->merge.failed;
             }
             continue;
         }
         if (q->parts.n && (r < 0 || clock_mono_ns() >= until)) {
             *ret_by_size = false;
+            q->merged_ns = clock_mono_ns();
             return true;
         }
         if (q->parts.n == 0)

@@ -262,6 +262,24 @@ TEST(a_timeout_sends_what_is_there)
     queue_close(q);
 }
 
+TEST(after_a_pause_the_first_request_goes_at_once)
+{
+    const int64_t hour = 3600 * NS_PER_S;
+    struct answers an = {0};
+    struct queue *q = open_queue((struct batching){.min_records = 1000, .timeout_ns = hour}, SIZE_BYTES, 1 << 20, 1);
+    REQUIRE(q);
+    clock_shift_for_test(0, hour);
+    push(q, "a", 0, 1, "", &an);
+    check_take(q, "a-0 ", 1, ""); /* the last batch was over an hour ago */
+    push(q, "b", 0, 1, "", &an);
+    push(q, "c", 0, 1, "", &an);
+    CHECK_SOON(atomic_load(&an.sent) == 3, 5000);
+    clock_shift_for_test(0, hour);
+    check_take(q, "b-0 c-0 ", 2, ""); /* these waited for one another */
+    clock_shift_for_test(0, -2 * hour);
+    queue_close(q);
+}
+
 TEST(a_full_queue_refuses_for_now_and_the_impossible_for_good)
 {
     struct answers an = {0};
