@@ -8,7 +8,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "collector/plug.h"
-#include "collector/receiver_grpc.h"
+#include "net/grpc.h"
 #include "net/server.h"
 #include "otlp/json.h"
 #include "otlp/request.h"
@@ -210,9 +210,8 @@ struct receiver {
     const struct otlp_cfg *cfg;
     struct log_sink to;
     struct http_server *grpc_server, *http_server;
-    struct receiver_grpc grpc;
     struct transport by_grpc, by_http;
-    uint64_t max_http_bytes;
+    uint64_t max_http_bytes, max_grpc_bytes;
     struct lock mu;
     struct cond idle;
     size_t under_way; /* under mu: pushes not yet answered */
@@ -273,7 +272,7 @@ static void reply_grpc_ok(struct grpc_call *call, uint32_t n_rejected, sv messag
 {
     struct buf body = {0};
     otlp_put_response(&body, n_rejected, message);
-    receiver_grpc_reply(call, GRPC_OK, SV_NULL, &body, -1);
+    grpc_reply(call, GRPC_OK, SV_NULL, &body, -1);
 }
 
 static void pushed(void *ctx, const struct push_result *r)
@@ -288,7 +287,7 @@ static void pushed(void *ctx, const struct push_result *r)
     else if (r->code == PUSH_SENT)
         reply_ok(rq->x, rq->encoding, r->n_rejected, message);
     else if (rq->call)
-        receiver_grpc_reply(rq->call, grpc_code_of_push(r), message, NULL, r->retry_after_ms);
+        grpc_reply(rq->call, grpc_code_of_push(r), message, NULL, r->retry_after_ms);
     else
         reply_status(rq->x, rq->encoding, http_status_of_push(r), grpc_code_of_push(r), message, r->retry_after_ms);
     free(rq);
@@ -380,33 +379,36 @@ static void on_http(void *ctx, struct http_exchange *x)
     batch_unref(b);
 }
 
-static void on_export(void *ctx, struct grpc_call *call, sv message, const struct http_request *r)
+static void on_export(void *ctx, struct grpc_call *call)
 {
     struct receiver *rc = ctx;
+    const struct http_request *r = grpc_request(call);
     sv tenant = http_header(r, SV("x-scope-orgid"));
     struct err e = {0};
     struct batch *b = NULL;
     if (!tenant_ok(tenant))
         err_set(&e, ERR_INVALID, "x-scope-orgid holds characters that no tenant may have, or is too long");
-    if (e.code || !otlp_decode_request(OTLP_PROTOBUF, CODEC_NONE, message, 0, &(struct otlp_limits){0}, tenant,
+    if (e.code || !otlp_decode_request(OTLP_PROTOBUF, CODEC_NONE, grpc_message(call), 0, &(struct otlp_limits){0}, tenant,
                                        r->received_wall_ns, &b, &e)) {
         metric_add(rc->by_grpc.malformed, 1);
         /* INTERNAL for what is no message of the service: the answer of every gRPC library, and as final */
         int code = e.code == ERR_NOMEM ? GRPC_UNAVAILABLE : e.code == ERR_INVALID ? GRPC_INVALID_ARGUMENT : GRPC_INTERNAL;
-        receiver_grpc_reply(call, code, sv_of(e.msg), NULL, -1);
+        grpc_reply(call, code, sv_of(e.msg), NULL, -1);
         return;
     }
     if (b->n_records == 0)
         reply_grpc_ok(call, 0, SV_NULL);
     else if (!push_request(rc, NULL, call, OTLP_PROTOBUF, b))
-        receiver_grpc_reply(call, GRPC_UNAVAILABLE, SV("out of memory"), NULL, -1);
+        grpc_reply(call, GRPC_UNAVAILABLE, SV("out of memory"), NULL, -1);
     batch_unref(b);
 }
 
 static void on_grpc(void *ctx, struct http_exchange *x)
 {
+    static const struct grpc_method methods[] = {
+        {"/opentelemetry.proto.collector.logs.v1.LogsService/Export", on_export}, {0}};
     const struct receiver *rc = ctx;
-    receiver_grpc_serve(&rc->grpc, x);
+    grpc_serve(&(struct grpc_config){.max_recv_bytes = rc->max_grpc_bytes}, methods, ctx, x);
 }
 
 /* ---- life ---- */
@@ -426,7 +428,7 @@ static bool open_grpc(struct receiver *rc, const struct component *cp, const str
 {
     const struct grpc_cfg *c = &rc->cfg->protocols.grpc;
     uint64_t max = c->max_recv_msg_size_mib ? c->max_recv_msg_size_mib << 20 : (uint64_t)4 << 20;
-    rc->grpc = (struct receiver_grpc){max, on_export, rc};
+    rc->max_grpc_bytes = max;
     char name[100];
     snprintf(name, sizeof name, "%.80s/grpc", cp->id);
     struct http_server_config sc = {

@@ -3,6 +3,7 @@
  * and is shared with clients. */
 #pragma once
 #include "base/compress.h"
+#include "base/grpc_status.h"
 #include "net/http.h"
 
 /* Codec. 5-byte prefix: flag (1: compressed), length big-endian. */
@@ -20,26 +21,6 @@ void grpc_put_status_details(struct buf *out, int status, sv message, int64_t re
 void grpc_put_retry_info(struct buf *out, int64_t retry_after_ms);
 /* Finds a RetryInfo in a grpc-status-details-bin value, padded or not. */
 MUST_USE bool grpc_get_retry_info(sv details_base64, int64_t *ret_ms);
-
-enum grpc_status {
-    GRPC_OK = 0,
-    GRPC_CANCELLED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_INVALID_ARGUMENT = 3,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_NOT_FOUND = 5,
-    GRPC_ALREADY_EXISTS = 6,
-    GRPC_PERMISSION_DENIED = 7,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_FAILED_PRECONDITION = 9,
-    GRPC_ABORTED = 10,
-    GRPC_OUT_OF_RANGE = 11,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-    GRPC_DATA_LOSS = 15,
-    GRPC_UNAUTHENTICATED = 16
-};
 
 struct grpc_call; /* belongs to the method until grpc_reply() */
 struct grpc_method {

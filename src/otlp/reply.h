@@ -2,15 +2,10 @@
  * and rejected (OTLP specification, "Failures"). Needs base_core alone: the SDK uses it too. */
 #pragma once
 #include "base/buf.h"
+#include "base/grpc_status.h"
 #include "otlp/batch.h"
 
-/* gRPC status codes we use by name. */
-enum grpc_code {
-    GRPC_OK = 0, GRPC_CANCELLED, GRPC_UNKNOWN, GRPC_INVALID_ARGUMENT, GRPC_DEADLINE_EXCEEDED, GRPC_NOT_FOUND,
-    GRPC_ALREADY_EXISTS, GRPC_PERMISSION_DENIED, GRPC_RESOURCE_EXHAUSTED, GRPC_FAILED_PRECONDITION, GRPC_ABORTED,
-    GRPC_OUT_OF_RANGE, GRPC_UNIMPLEMENTED, GRPC_INTERNAL, GRPC_UNAVAILABLE, GRPC_DATA_LOSS, GRPC_UNAUTHENTICATED
-};
-const char *grpc_code_name(int grpc_code); /* "UNAVAILABLE"; "UNKNOWN" for numbers that are none */
+const char *grpc_code_name(int grpc_code); /* enum grpc_status: "UNAVAILABLE"; "UNKNOWN" for numbers that are none */
 
 /* has_retry_info: the status carried RetryInfo (decides RESOURCE_EXHAUSTED). */
 enum push_code push_code_of_grpc(int grpc_code, bool has_retry_info);
