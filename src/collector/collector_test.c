@@ -507,6 +507,37 @@ TEST(a_body_over_the_limit_is_refused_before_and_after_decompression)
     store_close(&s);
 }
 
+TEST(a_request_of_too_many_records_is_refused_for_good)
+{
+    struct store s;
+    struct client c;
+    struct rig g;
+    struct reply r;
+    char yaml[1000];
+    REQUIRE(store_open(&s) && client_open(&c));
+    snprintf(yaml, sizeof yaml,
+             "receivers: {otlp: {max_records: 20, protocols: {grpc: {endpoint: 127.0.0.1:0}, http: {endpoint: 127.0.0.1:0}}}}\n"
+             "exporters: {otlphttp: {endpoint: \"http://%s/otlp\"}}\n"
+             "service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {port: 0}}}}]}}, pipelines: {logs: "
+             "{receivers: [otlp], exporters: [otlphttp]}}}\n",
+             s.address);
+    REQUIRE(rig_open(&g, yaml));
+    SCOPED(buf_done) struct buf b = {0}, json = {0};
+    put_request(&b, "a", 0, 21);
+    CHECK_EQ(post_records(&c, g.http, "a", 0, 21, ""), 413);
+    otlp_to_json(buf_view(&b), &json);
+    http_call(&c, "POST", g.http, "/v1/logs", (const char *[]){"content-type", "application/json", NULL}, buf_view(&json), &r);
+    CHECK_EQ(r.status, 413);
+    CHECK(sv_find(sv_of(r.body), SV("max_records")) != SV_NPOS);
+    CHECK_EQ(grpc_export(&c, g.grpc, buf_view(&b), &r), GRPC_RESOURCE_EXHAUSTED);
+    CHECK_EQ(r.retry_ms, -1);
+    CHECK_EQ(post_records(&c, g.http, "a", 0, 20, ""), 200);
+    CHECK_SOON(store_records(&s) == 20, 10000);
+    rig_close(&g);
+    client_close(&c);
+    store_close(&s);
+}
+
 TEST(a_store_that_misbehaves_loses_nothing)
 {
     struct store s;

@@ -49,6 +49,7 @@ struct protocols_cfg {
 };
 struct otlp_cfg {
     struct protocols_cfg protocols;
+    uint64_t max_records;
 };
 
 static const struct other_key tls_others[] = {
@@ -189,6 +190,9 @@ static const struct sub protocols_subs[] = {
      .section = &http_section, .help = "OTLP/HTTP, protobuf and JSON"},
     {0}};
 static const struct section protocols_section = {.subs = protocols_subs};
+static const struct option otlp_options[] = {
+    OPT(U64, struct otlp_cfg, max_records, "1000000", "most records of one request, however small; 0: no limit"),
+    {0}};
 static const struct sub otlp_subs[] = {
     {.name = "protocols", .offset = offsetof(struct otlp_cfg, protocols), .set = NO_FLAG, .section = &protocols_section,
      .help = "at least one of them"},
@@ -198,8 +202,10 @@ static void otlp_check_cfg(const struct reading *rd, void *cfg)
     const struct otlp_cfg *c = cfg;
     if (!c->protocols.grpc_set && !c->protocols.http_set)
         section_problem(rd, "protocols", "must specify at least one protocol when using the OTLP receiver");
+    if (c->max_records > UINT32_MAX)
+        section_problem(rd, "max_records", "'max_records' must be at most 4294967295");
 }
-static const struct section otlp_section = {.subs = otlp_subs, .check = otlp_check_cfg};
+static const struct section otlp_section = {.options = otlp_options, .subs = otlp_subs, .check = otlp_check_cfg};
 
 /* ---- receiving ---- */
 
@@ -212,6 +218,7 @@ struct receiver {
     struct http_server *grpc_server, *http_server;
     struct transport by_grpc, by_http;
     uint64_t max_http_bytes, max_grpc_bytes;
+    struct otlp_limits limits;
     struct lock mu;
     struct cond idle;
     size_t under_way; /* under mu: pushes not yet answered */
@@ -367,8 +374,8 @@ static void on_http(void *ctx, struct http_exchange *x)
         err_set(&e, ERR_UNSUPPORTED, "unsupported Content-Encoding: " SV_FMT, SV_ARG(sv_sub(coding, 0, 40)));
     else if (!tenant_ok(tenant))
         err_set(&e, ERR_INVALID, "X-Scope-OrgID holds characters that no tenant may have, or is too long");
-    if (e.code || !otlp_decode_request(encoding, codec, r->body, rc->max_http_bytes, &(struct otlp_limits){0}, tenant,
-                                       r->received_wall_ns, &b, &e)) {
+    if (e.code || !otlp_decode_request(encoding, codec, r->body, rc->max_http_bytes, &rc->limits, tenant, r->received_wall_ns,
+                                       &b, &e)) {
         refuse_http(rc, x, encoding, &e);
         return;
     }
@@ -388,11 +395,14 @@ static void on_export(void *ctx, struct grpc_call *call)
     struct batch *b = NULL;
     if (!tenant_ok(tenant))
         err_set(&e, ERR_INVALID, "x-scope-orgid holds characters that no tenant may have, or is too long");
-    if (e.code || !otlp_decode_request(OTLP_PROTOBUF, CODEC_NONE, grpc_message(call), 0, &(struct otlp_limits){0}, tenant,
+    if (e.code || !otlp_decode_request(OTLP_PROTOBUF, CODEC_NONE, grpc_message(call), 0, &rc->limits, tenant,
                                        r->received_wall_ns, &b, &e)) {
         metric_add(rc->by_grpc.malformed, 1);
         /* INTERNAL for what is no message of the service: the answer of every gRPC library, and as final */
-        int code = e.code == ERR_NOMEM ? GRPC_UNAVAILABLE : e.code == ERR_INVALID ? GRPC_INVALID_ARGUMENT : GRPC_INTERNAL;
+        int code = e.code == ERR_NOMEM     ? GRPC_UNAVAILABLE
+                   : e.code == ERR_INVALID ? GRPC_INVALID_ARGUMENT
+                   : e.code == ERR_LIMIT   ? GRPC_RESOURCE_EXHAUSTED /* as for a message too large */
+                                           : GRPC_INTERNAL;
         grpc_reply(call, code, sv_of(e.msg), NULL, -1);
         return;
     }
@@ -490,6 +500,7 @@ static bool open_receiver(const struct component *cp, const struct runtime *rt, 
         return err_nomem(e);
     rc->cfg = cp->cfg;
     rc->to = *to;
+    rc->limits = (struct otlp_limits){.max_records = (uint32_t)rc->cfg->max_records};
     lock_init(&rc->mu);
     cond_init(&rc->idle);
     if ((rc->cfg->protocols.grpc_set && !open_grpc(rc, cp, rt, e)) ||
