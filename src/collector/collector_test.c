@@ -265,6 +265,24 @@ static void http_call(struct client *c, const char *method, const char *address,
     reply_wait(r);
 }
 
+/* Without waiting: reply_wait() does. */
+static void post_later(struct client *c, const char *address, const char *type, const char *encoding, sv body, struct reply *r)
+{
+    char url[200];
+    snprintf(url, sizeof url, "http://%s/v1/logs", address);
+    reply_init(r);
+    const struct http_header hs[] = {{SV("content-type"), sv_of(type)}, {SV("content-encoding"), sv_of(encoding)}};
+    struct client_request req = {.method = "POST", .url = url, .headers = hs, .n_headers = ARRAY_LEN(hs), .body = body,
+                                 .timeout_ms = 30000};
+    http_client_send(c->http, &req, http_done, r);
+}
+
+static bool reply_came(struct reply *r)
+{
+    LOCK_SCOPED(&r->mu);
+    return r->done;
+}
+
 static int post_records(struct client *c, const char *address, const char *prefix, unsigned from, unsigned n,
                         const char *tenant)
 {
@@ -536,6 +554,92 @@ TEST(a_request_of_too_many_records_is_refused_for_good)
     rig_close(&g);
     client_close(&c);
     store_close(&s);
+}
+
+/* An exporter that keeps whoever pushes until it is opened. */
+struct gate {
+    struct lock mu;
+    struct cond changed;
+    bool is_open; /* under mu */
+    _Atomic unsigned entered, records;
+};
+static void gate_push(void *self, struct batch *b, push_done_fn *done, void *ctx)
+{
+    struct gate *ga = self;
+    atomic_fetch_add(&ga->entered, 1);
+    {
+        LOCK_SCOPED(&ga->mu);
+        while (!ga->is_open)
+            cond_wait(&ga->changed, &ga->mu);
+    }
+    atomic_fetch_add(&ga->records, b->n_records);
+    done(ctx, &(struct push_result){.code = PUSH_SENT, .retry_after_ms = -1});
+}
+static void gate_open(struct gate *ga)
+{
+    LOCK_SCOPED(&ga->mu);
+    ga->is_open = true;
+    cond_broadcast(&ga->changed);
+}
+
+TEST(decoding_holds_up_nobody_else)
+{
+    struct gate ga = {0};
+    struct client c;
+    struct reply zipped, one, two, r;
+    lock_init(&ga.mu);
+    cond_init(&ga.changed);
+    struct collector_sink sink = {"gate", {gate_push, &ga}};
+    struct collector_options opt = {.data_dir = test_dir(), .n_loops = 1, .metrics = metrics_new()};
+    struct collector_config *cfg = NULL;
+    struct collector *cl = NULL;
+    SCOPED(buf_done) struct buf problems = {0}, small = {0}, large = {0}, json = {0}, gzip = {0};
+    struct err e = {0};
+    REQUIRE(client_open(&c));
+    REQUIRE_OK(collector_config_parse(SV("receivers: {otlp: {decoding_queue_size: 1, protocols: {grpc: {endpoint: "
+                                         "127.0.0.1:0}, http: {endpoint: 127.0.0.1:0}}}}\n"
+                                         "exporters: {gate: }\n"
+                                         "service: {telemetry: {metrics: {level: none}}, pipelines: {logs: {receivers: "
+                                         "[otlp], exporters: [gate]}}}\n"),
+                                      "test.yaml", &sink, 1, &cfg, &problems, &problems, &e),
+               &e);
+    REQUIRE_OK(collector_open(cfg, &opt, &cl, &e), &e);
+    const char *http = collector_address(cl, "otlp", "http"), *grpc = collector_address(cl, "otlp", "grpc");
+    put_request(&small, "a", 0, 1);
+    put_request(&large, "b", 0, 4000);
+    otlp_to_json(buf_view(&small), &json);
+    REQUIRE_OK(compress(CODEC_GZIP, 0, buf_view(&small), &gzip, &e), &e);
+
+    post_later(&c, http, "application/x-protobuf", "gzip", buf_view(&gzip), &zipped);
+    CHECK_SOON(ga.entered == 1, 10000); /* the only thread for decoding is busy now */
+    post_later(&c, http, "application/json", "identity", buf_view(&json), &one);
+    post_later(&c, http, "application/json", "identity", buf_view(&json), &two);
+    CHECK_SOON(reply_came(&one) || reply_came(&two), 10000); /* one waits, the other finds no place */
+    struct reply *busy = reply_came(&one) ? &one : &two, *waits = busy == &one ? &two : &one;
+    CHECK_EQ(busy->status, 503);
+    CHECK_STR(busy->retry_after, "1");
+    CHECK(sv_find(sv_of(busy->body), SV("decoding_queue_size")) != SV_NPOS);
+    CHECK_EQ(grpc_export(&c, grpc, buf_view(&large), &r), GRPC_UNAVAILABLE);
+    CHECK_EQ(r.retry_ms, 1000);
+    http_call(&c, "GET", http, "/v1/logs", NULL, SV_NULL, &r); /* the loop has time for others */
+    CHECK_EQ(r.status, 405);
+    CHECK(!reply_came(waits) && !reply_came(&zipped));
+    const char *labels[] = {"receiver", "otlp", "transport", "http", NULL};
+    CHECK_EQ(metric_value(metrics_get(opt.metrics, METRIC_COUNTER, "otelcol_receiver_busy_requests", "", labels)), 1);
+
+    gate_open(&ga);
+    reply_wait(&zipped);
+    reply_wait(waits);
+    CHECK_EQ(zipped.status, 200);
+    CHECK_EQ(waits->status, 200);
+    CHECK_EQ(grpc_export(&c, grpc, buf_view(&large), &r), GRPC_OK);
+    CHECK_EQ(ga.records, 4002);
+    collector_close(cl, 5000);
+    collector_config_free(cfg);
+    client_close(&c);
+    metrics_free(opt.metrics);
+    cond_done(&ga.changed);
+    lock_done(&ga.mu);
 }
 
 TEST(a_store_that_misbehaves_loses_nothing)

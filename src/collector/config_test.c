@@ -130,6 +130,11 @@ TEST(what_is_wrong_is_named_with_its_place)
          "receivers: {otlp: {protocols: {http: {keep_alives_enabled: false}}}}\nexporters: {debug: {use_internal_logger: true}}\n"
          "service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}\n",
          "c.yaml:1:39: receivers::otlp::protocols::http::keep_alives_enabled can only be true: connections are kept\n"},
+        {true,
+         "receivers: {otlp: {max_records: 5000000000, decoding_queue_size: 0, protocols: {http: }}}\nexporters: {debug: }\n"
+         "service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}\n",
+         "c.yaml:1:33: receivers::otlp: 'max_records' must be at most 4294967295\n"
+         "c.yaml:1:66: receivers::otlp: 'decoding_queue_size' must be from 1 to 1000000\n"},
         {false, "processors: {batch: 5}\n", "c.yaml:1:21: processors::batch: expected a map, found a scalar\n"},
         {false, "processors: {batch: , \"batch \": }\n",
          "c.yaml:1:23: 'processors' duplicate name \"batch \" after trimming\n"},

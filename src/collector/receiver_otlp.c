@@ -1,12 +1,16 @@
 /* receiver_otlp.c - OTLP in, over gRPC and HTTP.
  * (1) One validating walk here (otlp_decode_request) lets everyone behind trust the bytes.
- * (2) A request is answered when the pipeline answers for it: on any thread, at any time. Nothing blocks a loop.
+ * (2) A request is answered when the pipeline answers for it: on any thread, at any time. Nothing blocks a loop: what may
+ *     take long to decode (anything compressed, JSON, large) goes to a pool of threads, as many as there are loops; when
+ *     decoding_queue_size requests wait there, the next is told to come back. The threads also bound the memory: a body
+ *     grows while it is unpacked, and JSON needs many times its size while it is read.
  * (3) Answers are those of the OTLP specification; where the Collector's differ (413 for a body over the limit, which it
  *     answers with 400), the specification wins.
  * (4) X-Scope-OrgID names the tenant of a request; requests of different tenants are never joined. */
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "collector/plug.h"
 #include "net/grpc.h"
 #include "net/server.h"
@@ -18,6 +22,8 @@
 #include <stdlib.h>
 
 #define TENANT_MAX 150
+#define INLINE_BODY_MAX (64 << 10) /* of plain protobuf: checked in less time than it takes to read it from the socket */
+#define BUSY_RETRY_MS 1000
 
 /* ---- configuration ---- */
 
@@ -49,7 +55,7 @@ struct protocols_cfg {
 };
 struct otlp_cfg {
     struct protocols_cfg protocols;
-    uint64_t max_records;
+    uint64_t max_records, decoding_queue_size;
 };
 
 static const struct other_key tls_others[] = {
@@ -192,6 +198,7 @@ static const struct sub protocols_subs[] = {
 static const struct section protocols_section = {.subs = protocols_subs};
 static const struct option otlp_options[] = {
     OPT(U64, struct otlp_cfg, max_records, "1000000", "most records of one request, however small; 0: no limit"),
+    OPT(U64, struct otlp_cfg, decoding_queue_size, "256", "large, compressed and JSON requests that may wait to be decoded"),
     {0}};
 static const struct sub otlp_subs[] = {
     {.name = "protocols", .offset = offsetof(struct otlp_cfg, protocols), .set = NO_FLAG, .section = &protocols_section,
@@ -204,33 +211,38 @@ static void otlp_check_cfg(const struct reading *rd, void *cfg)
         section_problem(rd, "protocols", "must specify at least one protocol when using the OTLP receiver");
     if (c->max_records > UINT32_MAX)
         section_problem(rd, "max_records", "'max_records' must be at most 4294967295");
+    if (c->decoding_queue_size == 0 || c->decoding_queue_size > 1000000)
+        section_problem(rd, "decoding_queue_size", "'decoding_queue_size' must be from 1 to 1000000");
 }
 static const struct section otlp_section = {.options = otlp_options, .subs = otlp_subs, .check = otlp_check_cfg};
 
 /* ---- receiving ---- */
 
 struct transport { /* counters of one protocol */
-    struct metric *accepted, *refused, *malformed;
+    struct metric *accepted, *refused, *malformed, *busy;
 };
 struct receiver {
-    const struct otlp_cfg *cfg;
+    const struct otlp_cfg *cfg; /* set by open_receiver(), then read-only; so what follows */
     struct log_sink to;
     struct http_server *grpc_server, *http_server;
+    struct pool *decoders;
     struct transport by_grpc, by_http;
     uint64_t max_http_bytes, max_grpc_bytes;
     struct otlp_limits limits;
     struct lock mu;
     struct cond idle;
-    size_t under_way; /* under mu: pushes not yet answered */
+    size_t under_way; /* under mu: requests not yet answered */
 };
 
-/* One request that the pipeline has. Exactly one of x and call is set. */
+/* One request, from its arrival to its answer. Exactly one of x and call is set. */
 struct request {
     struct receiver *rc;
     struct http_exchange *x;
     struct grpc_call *call;
     enum otlp_encoding encoding;
-    uint32_t n;
+    enum codec codec;
+    uint32_t n; /* records, once the pipeline has it */
+    struct pool_task task;
 };
 
 /* A tenant as Loki accepts it; it becomes part of headers and directory names further on. */
@@ -275,60 +287,127 @@ static void reply_ok(struct http_exchange *x, enum otlp_encoding encoding, uint3
     http_reply(x, 200, headers, 1, &body);
 }
 
-static void reply_grpc_ok(struct grpc_call *call, uint32_t n_rejected, sv message)
+/* ---- a request's way ---- */
+
+/* NULL: out of memory, and nothing has been answered. */
+static struct request *request_new(struct receiver *rc, struct http_exchange *x, struct grpc_call *call)
 {
-    struct buf body = {0};
-    otlp_put_response(&body, n_rejected, message);
-    grpc_reply(call, GRPC_OK, SV_NULL, &body, -1);
+    struct request *rq = malloc(sizeof *rq);
+    if (!rq)
+        return NULL;
+    *rq = (struct request){.rc = rc, .x = x, .call = call};
+    LOCK_SCOPED(&rc->mu);
+    rc->under_way++;
+    return rq;
 }
 
-static void pushed(void *ctx, const struct push_result *r)
+/* After its answer. */
+static void request_end(struct request *rq)
 {
-    struct request *rq = ctx;
     struct receiver *rc = rq->rc;
-    struct transport *tp = rq->call ? &rc->by_grpc : &rc->by_http;
-    sv message = sv_of(r->err.msg);
-    metric_add(r->code == PUSH_SENT ? tp->accepted : tp->refused, rq->n);
-    if (r->code == PUSH_SENT && rq->call)
-        reply_grpc_ok(rq->call, r->n_rejected, message);
-    else if (r->code == PUSH_SENT)
-        reply_ok(rq->x, rq->encoding, r->n_rejected, message);
-    else if (rq->call)
-        grpc_reply(rq->call, grpc_code_of_push(r), message, NULL, r->retry_after_ms);
-    else
-        reply_status(rq->x, rq->encoding, http_status_of_push(r), grpc_code_of_push(r), message, r->retry_after_ms);
     free(rq);
     LOCK_SCOPED(&rc->mu);
     if (--rc->under_way == 0)
         cond_broadcast(&rc->idle);
 }
 
-/* False: out of memory, and nothing has been answered. */
-static bool push_request(struct receiver *rc, struct http_exchange *x, struct grpc_call *call, enum otlp_encoding encoding,
-                         struct batch *b)
+static struct transport *transport_of(const struct request *rq)
 {
-    struct request *rq = malloc(sizeof *rq);
-    if (!rq)
-        return false;
-    *rq = (struct request){rc, x, call, encoding, b->n_records};
-    {
-        LOCK_SCOPED(&rc->mu);
-        rc->under_way++;
-    }
-    sink_push(&rc->to, b, pushed, rq);
-    return true;
+    return rq->call ? &rq->rc->by_grpc : &rq->rc->by_http;
 }
 
-/* ERR_LIMIT and ERR_PARSE of a request as statuses. */
-static void refuse_http(struct receiver *rc, struct http_exchange *x, enum otlp_encoding encoding, const struct err *e)
+static void end_ok(struct request *rq, uint32_t n_rejected, sv message)
 {
-    metric_add(rc->by_http.malformed, 1);
-    if (e->code == ERR_NOMEM)
-        reply_status(x, encoding, 503, GRPC_UNAVAILABLE, sv_of(e->msg), -1);
-    else if (e->code == ERR_LIMIT)
-        reply_status(x, encoding, 413, GRPC_INVALID_ARGUMENT, sv_of(e->msg), -1);
+    struct buf body = {0};
+    if (rq->call) {
+        otlp_put_response(&body, n_rejected, message);
+        grpc_reply(rq->call, GRPC_OK, SV_NULL, &body, -1);
+    } else {
+        reply_ok(rq->x, rq->encoding, n_rejected, message);
+    }
+    request_end(rq);
+}
+
+static void end_error(struct request *rq, int http_status, int code, sv message, int64_t after_ms)
+{
+    if (rq->call)
+        grpc_reply(rq->call, code, message, NULL, after_ms);
     else
-        reply_status(x, encoding, 400, GRPC_INVALID_ARGUMENT, sv_of(e->msg), -1);
+        reply_status(rq->x, rq->encoding, http_status, code, message, after_ms);
+    request_end(rq);
+}
+
+/* Why a request does not get to the pipeline, as statuses. */
+static void end_refused(struct request *rq, const struct err *e)
+{
+    sv message = sv_of(e->msg);
+    if (e->code == ERR_NOMEM) {
+        end_error(rq, 503, GRPC_UNAVAILABLE, message, -1);
+        return;
+    }
+    metric_add(transport_of(rq)->malformed, 1);
+    if (e->code == ERR_LIMIT) /* without RetryInfo: for good, as a message too large */
+        end_error(rq, 413, rq->call ? GRPC_RESOURCE_EXHAUSTED : GRPC_INVALID_ARGUMENT, message, -1);
+    else if (rq->call && e->code != ERR_INVALID) /* no message of the service: the answer of every gRPC library */
+        end_error(rq, 400, GRPC_INTERNAL, message, -1);
+    else
+        end_error(rq, 400, GRPC_INVALID_ARGUMENT, message, -1);
+}
+
+/* The pipeline's answer. */
+static void pushed(void *ctx, const struct push_result *r)
+{
+    struct request *rq = ctx;
+    struct transport *tp = transport_of(rq);
+    sv message = sv_of(r->err.msg);
+    metric_add(r->code == PUSH_SENT ? tp->accepted : tp->refused, rq->n);
+    if (r->code == PUSH_SENT)
+        end_ok(rq, r->n_rejected, message);
+    else
+        end_error(rq, http_status_of_push(r), grpc_code_of_push(r), message, r->retry_after_ms);
+}
+
+static void decode_and_push(struct request *rq)
+{
+    struct receiver *rc = rq->rc;
+    const struct http_request *r = rq->call ? grpc_request(rq->call) : http_request_of(rq->x);
+    sv body = rq->call ? grpc_message(rq->call) : r->body;
+    struct err e = {0};
+    struct batch *b;
+    if (!otlp_decode_request(rq->encoding, rq->codec, body, rq->call ? 0 : rc->max_http_bytes, &rc->limits,
+                             http_header(r, SV("x-scope-orgid")), r->received_wall_ns, &b, &e)) {
+        end_refused(rq, &e);
+        return;
+    }
+    if (b->n_records) {
+        rq->n = b->n_records;
+        sink_push(&rc->to, b, pushed, rq);
+    } else {
+        end_ok(rq, 0, SV_NULL);
+    }
+    batch_unref(b);
+}
+
+static void decode_task(struct pool_task *t)
+{
+    struct request *rq = CONTAINER_OF(t, struct request, task);
+    if (atomic_load(rq->call ? grpc_cancelled(rq->call) : http_cancelled(rq->x))) /* nobody waits for it any more */
+        end_error(rq, 503, GRPC_UNAVAILABLE, SV("nobody waits for the answer"), -1);
+    else
+        decode_and_push(rq);
+}
+
+static void start_request(struct request *rq, size_t body_bytes)
+{
+    if (rq->encoding == OTLP_PROTOBUF && rq->codec == CODEC_NONE && body_bytes <= INLINE_BODY_MAX) {
+        decode_and_push(rq);
+        return;
+    }
+    rq->task.fn = decode_task;
+    if (!pool_submit(rq->rc->decoders, &rq->task)) {
+        metric_add(transport_of(rq)->busy, 1);
+        end_error(rq, 503, GRPC_UNAVAILABLE, SV("too many requests wait to be decoded (decoding_queue_size)"), BUSY_RETRY_MS);
+    }
 }
 
 static bool codec_accepted(const struct http_cfg *cfg, sv name, enum codec *ret)
@@ -349,7 +428,6 @@ static void on_http(void *ctx, struct http_exchange *x)
     const struct http_cfg *cfg = &rc->cfg->protocols.http;
     const struct http_request *r = http_request_of(x);
     enum otlp_encoding encoding;
-    enum codec codec;
     struct err e = {0};
     if (!sv_eq(r->path, sv_of(cfg->logs_url_path))) {
         http_reply_text(x, 404, SV("404 page not found"));
@@ -368,49 +446,37 @@ static void on_http(void *ctx, struct http_exchange *x)
                         SV("415 unsupported media type, supported: [application/json, application/x-protobuf]"));
         return;
     }
-    sv coding = http_header(r, SV("content-encoding")), tenant = http_header(r, SV("x-scope-orgid"));
-    struct batch *b = NULL;
-    if (!codec_accepted(cfg, coding, &codec))
-        err_set(&e, ERR_UNSUPPORTED, "unsupported Content-Encoding: " SV_FMT, SV_ARG(sv_sub(coding, 0, 40)));
-    else if (!tenant_ok(tenant))
-        err_set(&e, ERR_INVALID, "X-Scope-OrgID holds characters that no tenant may have, or is too long");
-    if (e.code || !otlp_decode_request(encoding, codec, r->body, rc->max_http_bytes, &rc->limits, tenant, r->received_wall_ns,
-                                       &b, &e)) {
-        refuse_http(rc, x, encoding, &e);
+    struct request *rq = request_new(rc, x, NULL);
+    if (!rq) {
+        reply_status(x, encoding, 503, GRPC_UNAVAILABLE, SV("out of memory"), -1);
         return;
     }
-    if (b->n_records == 0)
-        reply_ok(x, encoding, 0, SV_NULL);
-    else if (!push_request(rc, x, NULL, encoding, b))
-        reply_status(x, encoding, 503, GRPC_UNAVAILABLE, SV("out of memory"), -1);
-    batch_unref(b);
+    rq->encoding = encoding;
+    sv coding = http_header(r, SV("content-encoding"));
+    if (!codec_accepted(cfg, coding, &rq->codec))
+        err_set(&e, ERR_UNSUPPORTED, "unsupported Content-Encoding: " SV_FMT, SV_ARG(sv_sub(coding, 0, 40)));
+    else if (!tenant_ok(http_header(r, SV("x-scope-orgid"))))
+        err_set(&e, ERR_INVALID, "X-Scope-OrgID holds characters that no tenant may have, or is too long");
+    if (e.code)
+        end_refused(rq, &e);
+    else
+        start_request(rq, r->body.n);
 }
 
 static void on_export(void *ctx, struct grpc_call *call)
 {
-    struct receiver *rc = ctx;
-    const struct http_request *r = grpc_request(call);
-    sv tenant = http_header(r, SV("x-scope-orgid"));
+    struct request *rq = request_new(ctx, NULL, call);
     struct err e = {0};
-    struct batch *b = NULL;
-    if (!tenant_ok(tenant))
-        err_set(&e, ERR_INVALID, "x-scope-orgid holds characters that no tenant may have, or is too long");
-    if (e.code || !otlp_decode_request(OTLP_PROTOBUF, CODEC_NONE, grpc_message(call), 0, &rc->limits, tenant,
-                                       r->received_wall_ns, &b, &e)) {
-        metric_add(rc->by_grpc.malformed, 1);
-        /* INTERNAL for what is no message of the service: the answer of every gRPC library, and as final */
-        int code = e.code == ERR_NOMEM     ? GRPC_UNAVAILABLE
-                   : e.code == ERR_INVALID ? GRPC_INVALID_ARGUMENT
-                   : e.code == ERR_LIMIT   ? GRPC_RESOURCE_EXHAUSTED /* as for a message too large */
-                                           : GRPC_INTERNAL;
-        grpc_reply(call, code, sv_of(e.msg), NULL, -1);
+    if (!rq) {
+        grpc_reply(call, GRPC_UNAVAILABLE, SV("out of memory"), NULL, -1);
         return;
     }
-    if (b->n_records == 0)
-        reply_grpc_ok(call, 0, SV_NULL);
-    else if (!push_request(rc, NULL, call, OTLP_PROTOBUF, b))
-        grpc_reply(call, GRPC_UNAVAILABLE, SV("out of memory"), NULL, -1);
-    batch_unref(b);
+    if (tenant_ok(http_header(grpc_request(call), SV("x-scope-orgid")))) {
+        start_request(rq, grpc_message(call).n);
+        return;
+    }
+    err_set(&e, ERR_INVALID, "x-scope-orgid holds characters that no tenant may have, or is too long");
+    end_refused(rq, &e);
 }
 
 static void on_grpc(void *ctx, struct http_exchange *x)
@@ -432,6 +498,8 @@ static void declare_metrics(struct transport *tp, struct metrics *m, const char 
                               "Records the pipeline did not take; their sender was told so.", labels);
     tp->malformed = metrics_get(m, METRIC_COUNTER, "otelcol_receiver_malformed_requests",
                                 "Requests that are not OTLP, or over a limit.", labels);
+    tp->busy = metrics_get(m, METRIC_COUNTER, "otelcol_receiver_busy_requests",
+                           "Requests told to come back, as too many waited to be decoded.", labels);
 }
 
 static bool open_grpc(struct receiver *rc, const struct component *cp, const struct runtime *rt, struct err *e)
@@ -475,6 +543,7 @@ static void stop_receiver(void *self, int64_t drain_ms)
     int64_t until = clock_mono_ms() + drain_ms;
     http_server_close(TAKE(rc->grpc_server), drain_ms);
     http_server_close(TAKE(rc->http_server), MAX(until - clock_mono_ms(), (int64_t)0));
+    pool_close(TAKE(rc->decoders)); /* what still waits there was cancelled with its server */
 }
 
 static void free_receiver(void *self)
@@ -503,7 +572,8 @@ static bool open_receiver(const struct component *cp, const struct runtime *rt, 
     rc->limits = (struct otlp_limits){.max_records = (uint32_t)rc->cfg->max_records};
     lock_init(&rc->mu);
     cond_init(&rc->idle);
-    if ((rc->cfg->protocols.grpc_set && !open_grpc(rc, cp, rt, e)) ||
+    if (!pool_open("decode", (unsigned)rt->n_loops, rc->cfg->decoding_queue_size, &rc->decoders, e) ||
+        (rc->cfg->protocols.grpc_set && !open_grpc(rc, cp, rt, e)) ||
         (rc->cfg->protocols.http_set && !open_http(rc, cp, rt, e))) {
         stop_receiver(rc, 0);
         free_receiver(rc);
