@@ -22,12 +22,21 @@ bool cli_options(const struct command *cmd, const struct option_group *groups, s
             return false;
         }
     struct err e = {0};
-    *ret_at = 1;
-    if (options_parse_args(groups, n_groups, argc, argv, ret_at, &e))
-        return true;
-    fprintf(stderr, "weir %s: %s\n", cmd->name, e.msg);
-    *ret_exit = EXIT_USAGE;
-    return false;
+    int n_words = 0; /* words that are no options move to the end, in their order */
+    for (*ret_at = 1; *ret_at < argc - n_words;) {
+        if (!options_parse_args(groups, n_groups, argc - n_words, argv, ret_at, &e)) {
+            fprintf(stderr, "weir %s: %s\n", cmd->name, e.msg);
+            *ret_exit = EXIT_USAGE;
+            return false;
+        }
+        if (*ret_at >= argc - n_words || strcmp(argv[*ret_at - 1], "--") == 0)
+            break;
+        char *word = argv[*ret_at];
+        memmove(&argv[*ret_at], &argv[*ret_at + 1], (size_t)(argc - *ret_at - 1) * sizeof *argv);
+        argv[argc - 1] = word;
+        n_words++;
+    }
+    return true;
 }
 
 const char *cli_config_path(int argc, char **argv)

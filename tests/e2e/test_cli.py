@@ -87,6 +87,8 @@ def test_query_prints_lines(filled):
     r = weir('query', '--addr', filled, '--output', 'jsonl', '--limit', 2, '{service_name="till"}')
     rows = [json.loads(line) for line in r.stdout.splitlines()]
     assert len(rows) == 2 and all('info' in str(row) or 'error' in str(row) for row in rows)
+    r = weir('query', '{service_name="till"}', '--addr', filled, '--output=raw', '--limit', 1)  # options may follow the query
+    assert r.returncode == 0 and len(r.stdout.splitlines()) == 1, r.stdout + r.stderr
     r = weir('query', '--addr', filled, '--instant', 'sum(count_over_time({service_name="till"}[1h]))')
     assert r.returncode == 0 and re.search(r'\b6\b', r.stdout), r.stdout + r.stderr
 
