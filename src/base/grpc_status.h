@@ -21,3 +21,26 @@ enum grpc_status {
     GRPC_DATA_LOSS = 15,
     GRPC_UNAUTHENTICATED = 16
 };
+
+/* What an HTTP status stands for when the answer has no grpc-status, from a proxy that knows nothing of gRPC
+ * (http-grpc-status-mapping.md of grpc/grpc). */
+static inline enum grpc_status grpc_status_of_http(long http_status)
+{
+    switch (http_status) {
+    case 400:
+        return GRPC_INTERNAL;
+    case 401:
+        return GRPC_UNAUTHENTICATED;
+    case 403:
+        return GRPC_PERMISSION_DENIED;
+    case 404:
+        return GRPC_UNIMPLEMENTED;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+        return GRPC_UNAVAILABLE;
+    default:
+        return GRPC_UNKNOWN;
+    }
+}

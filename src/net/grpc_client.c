@@ -18,28 +18,6 @@ static void state_free(struct grpc_client_state *s)
     free(s);
 }
 
-/* The gRPC project's "HTTP to gRPC status code mapping", for answers of proxies that know nothing of gRPC. */
-static int status_of_http(int status)
-{
-    switch (status) {
-    case 400:
-        return GRPC_INTERNAL;
-    case 401:
-        return GRPC_UNAUTHENTICATED;
-    case 403:
-        return GRPC_PERMISSION_DENIED;
-    case 404:
-        return GRPC_UNIMPLEMENTED;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return GRPC_UNAVAILABLE;
-    default:
-        return GRPC_UNKNOWN;
-    }
-}
-
 static int status_of_err(enum err_code code)
 {
     switch (code) {
@@ -86,7 +64,7 @@ static void read_status(const struct client_response *hr, struct grpc_client_res
         r->status = (int)status;
         grpc_get_message(client_header(hr, SV("grpc-message")), text);
     } else if (hr->status != 200) {
-        r->status = status_of_http(hr->status);
+        r->status = grpc_status_of_http(hr->status);
         buf_fmt(text, "unexpected HTTP status %d", hr->status);
     } else {
         r->status = GRPC_UNKNOWN;

@@ -238,28 +238,6 @@ static void read_response(struct otlp_exporter *x, sv body, weir_export_result *
         set_message(ret, x, rejected ? "records rejected" : "accepted with a warning", buf_view(&message));
 }
 
-/* gRPC's own mapping of an HTTP status without grpc-status (doc/http-grpc-status-mapping.md of grpc). */
-static int grpc_of_http(long status)
-{
-    switch (status) {
-    case 400:
-        return GRPC_INTERNAL;
-    case 401:
-        return GRPC_UNAUTHENTICATED;
-    case 403:
-        return GRPC_PERMISSION_DENIED;
-    case 404:
-        return GRPC_UNIMPLEMENTED;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return GRPC_UNAVAILABLE;
-    default:
-        return GRPC_UNKNOWN;
-    }
-}
-
 static void judge_grpc(struct otlp_exporter *x, weir_export_result *ret)
 {
     struct answer *a = &x->answer;
@@ -268,7 +246,7 @@ static void judge_grpc(struct otlp_exporter *x, weir_export_result *ret)
         set_message(ret, x, "no grpc-status came", SV_NULL);
         return;
     }
-    int status = a->grpc_status >= 0 ? a->grpc_status : grpc_of_http(a->http_status), inner;
+    int status = a->grpc_status >= 0 ? a->grpc_status : (int)grpc_status_of_http(a->http_status), inner;
     SCOPED(buf_done) struct buf text = {0};
     int64_t retry_ms = -1;
     if (a->details.n && !otlp_read_status_pb(buf_view(&a->details), &inner, &text, &retry_ms, NULL))
