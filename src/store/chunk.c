@@ -87,7 +87,7 @@ static uint64_t pair_hash_at(const void *pairs, size_t i)
 
 static uint64_t stream_hash_at(const void *streams, size_t i)
 {
-    return ((const struct chunk_stream *)streams)[i].st->hash;
+    return hash_pointer(((const struct chunk_stream *)streams)[i].st);
 }
 
 static bool string_put(struct chunk_builder *b, sv s, uint32_t *ret_at)
@@ -146,7 +146,7 @@ static bool stream_slot(struct chunk_builder *b, struct stream *st, uint32_t *re
     }
     if (!slots_grow(&b->stream_slots, &b->n_stream_slots, b->streams.n, stream_hash_at, b->streams.at))
         return false;
-    size_t i = st->hash & (b->n_stream_slots - 1);
+    size_t i = hash_pointer(st) & (b->n_stream_slots - 1);
     for (; b->stream_slots[i]; i = (i + 1) & (b->n_stream_slots - 1)) {
         uint32_t slot = b->stream_slots[i] - 1;
         if (b->streams.at[slot].st == st) {

@@ -62,7 +62,8 @@ static inline struct label chunk_pair(const struct chunk *c, uint32_t id)
     return (struct label){{c->strings + p->name_at, p->name_n}, {c->strings + p->value_at, p->value_n}};
 }
 
-/* The hash of a row's content, from its line and its pairs' hashes in order; a part's reader makes the same. */
+/* The hash of a row's content, from its line and its pairs' hashes in order; a part's reader makes the same. Of this process
+ * only: its seed is random. */
 uint64_t row_hash_line(sv line);
 uint64_t row_hash_pair(struct label l);
 

@@ -1,6 +1,7 @@
 /* stream.c - see stream.h. */
 #include "store/stream.h"
 #include "base/clock.h"
+#include "store/hash.h"
 #include "store/rules.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ bool registry_new(uint64_t max_bytes, struct registry **ret, struct err *e)
     struct registry *r = calloc(1, sizeof *r);
     if (!r)
         return err_nomem(e);
+    hash_start();
     r->max_bytes = max_bytes;
     lock_init(&r->mu);
     *ret = r;

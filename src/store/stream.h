@@ -15,7 +15,7 @@ struct tenant;
 
 struct stream { /* immutable after stream_get() returns it, but for last_used */
     struct labels labels;
-    uint64_t hash;
+    uint64_t hash; /* labels_hash(): anybody can make it collide, so no table rests on it */
     sv text;   /* canonical labels */
     sv level;  /* what its labels say about detected_level; p NULL: nothing */
     struct tenant *tenant;
