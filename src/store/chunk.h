@@ -8,7 +8,7 @@
 #include "base/vec.h"
 #include "store/stream.h"
 
-enum { CHUNK_MAX_ROWS = 65536, CHUNK_MAX_BYTES = 1 << 20, CHUNK_MAX_STRINGS = 4 << 20 };
+enum { CHUNK_MAX_ROWS = 65536, CHUNK_MAX_BYTES = 1 << 20, CHUNK_MAX_STRINGS = 4 << 20, CHUNK_MAX_META = 1 << 20 };
 /* A chunk is closed behind the row that passes one of these. */
 
 struct pair { /* of the chunk's strings */
@@ -92,7 +92,8 @@ MUST_USE bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stre
                                 size_t n_ids);
 static inline bool chunk_builder_full(const struct chunk_builder *b)
 {
-    return b->ts.n >= CHUNK_MAX_ROWS || b->lines.n >= CHUNK_MAX_BYTES || b->strings.n >= CHUNK_MAX_STRINGS;
+    return b->ts.n >= CHUNK_MAX_ROWS || b->lines.n >= CHUNK_MAX_BYTES || b->strings.n >= CHUNK_MAX_STRINGS ||
+           b->meta.n >= CHUNK_MAX_META;
 }
 /* Hands the rows over as a chunk and empties the builder. NULL when out of memory (the builder is then as before). */
 struct chunk *chunk_builder_take(struct chunk_builder *b);

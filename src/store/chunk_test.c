@@ -1,6 +1,7 @@
 #include "store/chunk.h"
 #include "base/test.h"
 #include "store/hash.h"
+#include "store/head.h"
 #include <stdio.h>
 
 static uint64_t public_hash(sv s) /* what a peer can compute */
@@ -39,5 +40,69 @@ TEST(keys_made_to_meet_do_not)
     }
     CHECK(line_slots > MEET / 2);
     CHECK(pair_slots > MEET / 2);
+    registry_free(reg);
+}
+
+/* Rows without a line still end their chunk: by new metadata, and by many pairs that the rows share. */
+TEST(a_chunk_is_full_by_metadata_alone)
+{
+    struct registry *reg;
+    struct tenant *t;
+    struct stream *st;
+    struct err e = {0};
+    struct label one = {SV("a"), SV("b")};
+    uint32_t ids[100];
+    static char value[64 << 10];
+    REQUIRE_OK(registry_new(1 << 20, &reg, &e) && registry_tenant(reg, SV("fake"), &t, &e) &&
+                   stream_get(t, (struct labels){&one, 1}, STREAMS_ANY, &st, &e), &e);
+    for (int shared = 0; shared < 2; shared++) {
+        struct chunk_builder b = {0};
+        size_t rows = 0;
+        for (uint32_t i = 0; shared && i < ARRAY_LEN(ids); i++)
+            CHECK(chunk_builder_pair(&b, (struct label){sv_make(&i, sizeof i), SV("v")}, i, &ids[i]));
+        for (; rows < CHUNK_MAX_ROWS - 1 && !chunk_builder_full(&b); rows++) {
+            struct label fat = {SV("fat"), sv_make(value, sizeof value)};
+            memcpy(value, &rows, sizeof rows);
+            CHECK(shared || chunk_builder_pair(&b, fat, rows, &ids[0]));
+            CHECK(chunk_builder_add(&b, 1, st, SV(""), ids, shared ? ARRAY_LEN(ids) : 1));
+        }
+        CHECK(rows < CHUNK_MAX_ROWS - 1);
+        struct chunk *c = chunk_builder_take(&b);
+        REQUIRE(c);
+        CHECK(c->memory < 9 << 20);
+        chunk_unref(c);
+        chunk_builder_done(&b);
+    }
+    registry_free(reg);
+}
+
+/* What the committer joins stays small whatever of a row is large. */
+TEST(fat_metadata_is_not_joined)
+{
+    struct registry *reg;
+    struct tenant *t;
+    struct stream *st;
+    struct err e = {0};
+    struct head h;
+    struct label one = {SV("a"), SV("b")};
+    static char value[64 << 10];
+    REQUIRE_OK(registry_new(1 << 20, &reg, &e) && registry_tenant(reg, SV("fake"), &t, &e) &&
+                   stream_get(t, (struct labels){&one, 1}, STREAMS_ANY, &st, &e), &e);
+    head_init(&h);
+    for (uint64_t i = 0; i < 256; i++) {
+        struct chunk_builder b = {0};
+        uint32_t id;
+        memcpy(value, &i, sizeof i);
+        CHECK(chunk_builder_pair(&b, (struct label){SV("fat"), sv_make(value, sizeof value)}, i, &id));
+        CHECK(chunk_builder_add(&b, 1, st, SV(""), &id, 1));
+        struct chunk *c = chunk_builder_take(&b);
+        REQUIRE(c && head_reserve(&h, 1));
+        head_add(&h, &c, 1, i, 1);
+    }
+    CHECK_EQ(h.active.rows, 256);
+    CHECK(h.active.chunks.n > 8);
+    for (size_t i = 0; i < h.active.chunks.n; i++)
+        CHECK(h.active.chunks.at[i]->memory <= 1 << 20);
+    head_done(&h);
     registry_free(reg);
 }
