@@ -24,7 +24,9 @@ struct catalog {
     int dirfd;                  /* borrowed */
     struct lock mu;
     int fd;                     /* under mu: the manifest; -1 after a failed append */
-    uint64_t number, bytes;     /* under mu */
+    uint64_t number;            /* under mu: highest one used by a manifest, or by an attempt at one */
+    uint64_t in_force;          /* under mu: number of the manifest in `name` */
+    uint64_t bytes;             /* under mu */
     uint64_t bytes_fresh;       /* under mu: what the state alone takes */
     char name[32];              /* under mu */
     struct catalog_state state; /* under mu: what the manifest says */
@@ -215,15 +217,50 @@ bool manifest_read(sv bytes, struct catalog_state *ret, size_t *ret_good, struct
     }
 }
 
-/* A new manifest with the state of `c`, then CURRENT. The old one is removed last. */
+static void manifest_name(uint64_t number, char to[static 32])
+{
+    snprintf(to, 32, "MANIFEST-%06" PRIu64, number);
+}
+
+static bool manifest_write(struct catalog *c, const char *name, sv bytes, int *ret_fd, struct err *e)
+{
+    SCOPED(io_close) int fd = -1;
+    if (!io_openat(c->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0640, &fd, e) ||
+        !io_write_all(fd, bytes, name, e) || !io_datasync(fd, name, e) || !io_sync_dir(c->dirfd, name, e))
+        return false;
+    *ret_fd = TAKE_FD(fd);
+    return true;
+}
+
+/* Does CURRENT say so, as far as one can see? Then the next start may find it so, too, synced or not. */
+static bool current_names(struct catalog *c, sv current)
+{
+    SCOPED(buf_done) struct buf b = buf_capped(64);
+    struct err ignored;
+    return !io_read_file(c->dirfd, "CURRENT", &b, &ignored) || sv_eq(buf_view(&b), current);
+}
+
+/* The manifests before the one in force. One that stays all the same is harmless: CURRENT does not name it. */
+static void remove_older(struct catalog *c)
+{
+    for (; *c->name && c->in_force < c->number; c->in_force++) {
+        char name[32];
+        struct err ignored;
+        manifest_name(c->in_force, name);
+        (void)!io_unlinkat(c->dirfd, name, &ignored);
+    }
+    c->in_force = c->number;
+}
+
+/* A new manifest with the state of `c`, then CURRENT. The old one is removed last. Every attempt has a number of its own:
+ * one that failed may have got as far as CURRENT, and what that names is never written again. */
 static bool rewrite(struct catalog *c, struct err *e)
 {
     lock_assert_held(&c->mu);
     SCOPED(buf_done) struct buf out = {0};
-    char name[32], current[40], old[32];
+    char name[32], current[40];
     uint8_t h[MANIFEST_HEAD] = {0};
-    snprintf(name, sizeof name, "MANIFEST-%06" PRIu64, c->number + 1);
-    snprintf(current, sizeof current, "%s\n", name);
+    struct err ignored;
     memcpy(h, MANIFEST_MAGIC, 8);
     put_le16(h + 8, MANIFEST_MAJOR);
     put_le32(h + 12, crc32c(0, h, 12));
@@ -231,19 +268,25 @@ static bool rewrite(struct catalog *c, struct err *e)
     put_state(&out, &c->state);
     if (!buf_ok(&out, e))
         return false;
+    manifest_name(++c->number, name);
+    snprintf(current, sizeof current, "%s\n", name);
     SCOPED(io_close) int fd = -1;
-    if (!io_openat(c->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0640, &fd, e) ||
-        !io_write_all(fd, buf_view(&out), name, e) || !io_datasync(fd, name, e) ||
-        !io_sync_dir(c->dirfd, name, e) || !io_replace_file(c->dirfd, "CURRENT", sv_of(current), e))
+    if (!manifest_write(c, name, buf_view(&out), &fd, e)) {
+        (void)!io_unlinkat(c->dirfd, name, &ignored); /* nothing names it */
         return false;
-    memcpy(old, c->name, sizeof old);
+    }
+    io_close(c->fd); /* from here on the old manifest may be out of force: it takes no more edits */
+    c->fd = -1;
+    if (!io_replace_file(c->dirfd, "CURRENT", sv_of(current), e)) {
+        if (!current_names(c, sv_of(current)))
+            (void)!io_unlinkat(c->dirfd, name, &ignored);
+        return false;
+    }
+    remove_older(c);
     memcpy(c->name, name, sizeof name);
-    c->number++;
     c->bytes = c->bytes_fresh = out.n;
-    io_close(c->fd);
     c->fd = TAKE_FD(fd);
-    struct err ignored; /* an old manifest that stays is harmless: CURRENT does not name it */
-    return !*old || io_unlinkat(c->dirfd, old, &ignored) || true;
+    return true;
 }
 
 static bool quarantine(struct catalog *c, const char *name, struct err *e)
@@ -270,7 +313,7 @@ static bool current_read(struct catalog *c, bool *ret_there, struct err *e)
         return err_set(e, ERR_CORRUPT, "CURRENT does not name a manifest");
     memcpy(c->name, name.p, name.n);
     c->name[name.n] = 0;
-    c->number = number;
+    c->number = c->in_force = number;
     return true;
 }
 

@@ -193,6 +193,55 @@ TEST(a_failed_edit_is_not_in_force_and_the_next_one_is)
     opened_done(&o);
 }
 
+static unsigned n_manifests(struct opened *o)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < 32; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "MANIFEST-%06u", i);
+        n += faccessat(o->dirfd, name, F_OK, 0) == 0;
+    }
+    return n;
+}
+
+/* CURRENT may name what a failed attempt left: the next one must not touch it. */
+TEST(an_attempt_after_a_failed_rewrite_takes_a_new_number)
+{
+    struct opened o;
+    struct err e = {0};
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_OK(add_part(o.c, 1, 1, &e), &e);
+    struct io_fault at_append = {.op = IO_SYNC, .match = "MANIFEST", .sys = EIO, .times = 1},
+                    at_current = {.op = IO_SYNC_DIR, .match = "CURRENT", .sys = EIO, .times = 1},
+                    at_rewrite = {.op = IO_WRITE, .match = "MANIFEST", .sys = EIO, .times = 8};
+    io_faults_set(&at_append, 1);
+    CHECK(!add_part(o.c, 2, 2, &e)); /* so the next edit is a new manifest */
+    io_faults_set(&at_current, 1);
+    CHECK(!add_part(o.c, 2, 2, &e));
+    io_faults_set(&at_rewrite, 1);
+    for (int i = 0; i < 8; i++)
+        CHECK(!add_part(o.c, 2, 2, &e));
+    io_faults_set(NULL, 0);
+    CHECK_EQ(n_manifests(&o), 2); /* the old one and what CURRENT may name */
+    opened_done(&o);
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_EQ(o.damage.code, 0);
+    REQUIRE(o.state.parts.n == 2);
+    CHECK_OK(add_part(o.c, 3, 3, &e), &e);
+    io_faults_set(&at_append, 1);
+    CHECK(!add_part(o.c, 4, 4, &e));
+    io_faults_set(&at_current, 1);
+    CHECK(!add_part(o.c, 4, 4, &e));
+    io_faults_set(NULL, 0);
+    CHECK_OK(add_part(o.c, 4, 4, &e), &e);
+    CHECK_EQ(n_manifests(&o), 2); /* the oldest lost its owner at the first close */
+    opened_done(&o);
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_EQ(o.damage.code, 0);
+    CHECK_EQ(o.state.parts.n, 4);
+    opened_done(&o);
+}
+
 /* Made by hand from docs/formats.md, with an item that a reader may pass over; every later release reads it. */
 TEST(the_golden_manifest_of_version_1_is_read)
 {
