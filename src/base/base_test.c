@@ -302,6 +302,14 @@ TEST(io_faults_hit_the_chosen_call)
     io_faults_set((struct io_fault[]){{.op = IO_WRITE, .sys = ENOSPC, .short_by = 1}}, 1);
     CHECK(!io_replace_file(dir, "b", SV("xyz"), &e));
     CHECK_ERR(&e, ERR_FULL, "No space left");
+    int fd;
+    char got[3];
+    REQUIRE_OK(io_openat(dir, "a", O_RDONLY, 0, &fd, &e), &e);
+    io_faults_set((struct io_fault[]){{.op = IO_PREAD, .match = "a", .times = 1, .sys = EIO}}, 1);
+    CHECK(!io_pread_all(fd, got, sizeof got, 0, "a", &e));
+    CHECK_EQ(e.sys, EIO);
+    CHECK_OK(io_pread_all(fd, got, sizeof got, 0, "a", &e), &e);
+    io_close(fd);
     io_faults_set(NULL, 0);
     buf_done(&b);
     io_close(dir);

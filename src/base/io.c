@@ -105,6 +105,9 @@ bool io_pwrite_all(int fd, sv bytes, uint64_t off, const char *what, struct err 
 
 bool io_pread_all(int fd, void *to, size_t n, uint64_t off, const char *what, struct err *e)
 {
+    int sys = fault_for(IO_PREAD, what, NULL);
+    if (sys)
+        return err_sys_code(e, sys, "cannot read %zu bytes at %llu of '%s'", n, (unsigned long long)off, what);
     for (size_t done = 0; done < n;) {
         ssize_t k = pread(fd, (char *)to + done, n - done, (off_t)(off + done));
         if (k < 0 && errno == EINTR)

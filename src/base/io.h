@@ -34,7 +34,7 @@ static inline UNUSED void io_close_scoped(int *fd)
 
 /* Faults, for tests. A rule fires on calls of `op` whose path or name contains `match` (NULL: any), after `skip` such
  * calls, `times` times (0: for ever). sys: errno to fail with; for writes `short_by` > 0 first writes that much less. */
-enum io_op { IO_OPEN, IO_WRITE, IO_SYNC, IO_SYNC_DIR, IO_ALLOCATE, IO_TRUNCATE, IO_RENAME, IO_UNLINK, IO_OP_COUNT };
+enum io_op { IO_OPEN, IO_WRITE, IO_SYNC, IO_SYNC_DIR, IO_ALLOCATE, IO_TRUNCATE, IO_RENAME, IO_UNLINK, IO_PREAD, IO_OP_COUNT };
 struct io_fault {
     enum io_op op;
     const char *match;
