@@ -463,6 +463,35 @@ TEST(a_part_written_but_not_listed_is_not_doubled)
     fixture_done(&f);
 }
 
+/* Bad sectors, as a failing disk gives them: neither a start nor a query fails over one part. */
+TEST(a_part_that_the_disk_fails_to_read_is_left_out_and_tried_again)
+{
+    struct fixture f;
+    struct push_result r;
+    struct err e = {0};
+    struct io_fault fault = {.op = IO_PREAD, .match = "0000000000000000.part", .sys = EIO};
+    fixture_config(&f);
+    REQUIRE(fixture_open(&f));
+    for (int i = 1; i <= 2; i++) {
+        CHECK(push_line(f.st, i, &r));
+        CHECK_OK(store_flush(f.st, &e), &e);
+    }
+    io_faults_set(&fault, 1);
+    CHECK_ROWS(&f, NULL, 0, 0, "2 row 2\n");
+    CHECK_EQ(metric_value(f.st->m.damaged_blocks), 1);
+    fixture_close(&f);
+    REQUIRE(fixture_open(&f));
+    CHECK_ROWS(&f, NULL, 0, 0, "2 row 2\n");
+    CHECK_EQ(metric_value(f.st->m.quarantined), 1);
+    CHECK(push_line(f.st, 3, &r));
+    CHECK_OK(store_flush(f.st, &e), &e);
+    fixture_close(&f);
+    io_faults_set(NULL, 0);
+    REQUIRE(fixture_open(&f));
+    CHECK_ROWS(&f, NULL, 0, 0, "1 row 1\n2 row 2\n3 row 3\n");
+    fixture_done(&f);
+}
+
 TEST(a_second_process_is_refused)
 {
     struct fixture f;

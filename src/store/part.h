@@ -47,6 +47,8 @@ struct part *part_ref(struct part *p);
 void part_unref(struct part *p); /* NULL is fine */
 DEFINE_SCOPED(struct part *, part_unref)
 
+/* Is it the file that is bad, and no lack of memory or a newer release? Its bytes, or the disk under them. */
+bool part_damaged(const struct err *e);
 /* Reads footer, stream table and block index; makes its streams known to the registry. ERR_CORRUPT, ERR_UNSUPPORTED. */
 MUST_USE bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, struct err *e);
 

@@ -7,6 +7,7 @@
 #include "base/varint.h"
 #include "store/part_format.h"
 #include "store/part_meta.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -264,6 +265,11 @@ static bool tables_read(int fd, struct part *p, const struct footer *f, struct r
 }
 
 DEFINE_SCOPED(struct page_reader *, page_reader_free)
+
+bool part_damaged(const struct err *e)
+{
+    return e->code == ERR_CORRUPT || (e->code == ERR_IO && e->sys == EIO);
+}
 
 bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, struct err *e)
 {

@@ -1,6 +1,7 @@
 /* recover.c - from what lies on disk to a store that serves.
  * (1) The catalog says which parts count. A listed part that is damaged or missing is set aside in quarantine/, counted, and
- *     the rest serves.
+ *     the rest serves. One that the disk fails to read is counted, too, and stays listed: its bytes may be well, and the next
+ *     start tries again.
  * (2) A file that nobody lists is what a crash left between writing a part and listing it, and its rows are in the log: it
  *     goes. But when the log does not have them (the catalog was lost), the part is taken in: it says itself what it covers.
  * (3) The log is read from the first frame no part covers, by the rules each frame was taken under. */
@@ -19,8 +20,9 @@
 
 struct found { /* a file in parts/ */
     uint64_t id;
-    struct part *part; /* NULL: unreadable */
+    struct part *part; /* NULL: set aside, or unread */
     bool listed, keep;
+    bool unread;       /* the disk failed */
 };
 
 struct recovery {
@@ -115,11 +117,17 @@ static bool open_parts(struct recovery *r, struct err *e)
         struct err why = {0};
         char name[32];
         if (!part_open(r->st->parts_fd, f->id, r->st->reg, &f->part, &why)) {
-            if (why.code != ERR_CORRUPT) {
+            if (!part_damaged(&why)) {
                 *e = why;
                 return false;
             }
             part_name(f->id, name);
+            if (why.code == ERR_IO) {
+                f->unread = true;
+                metric_add(r->st->m.quarantined, 1);
+                log_error("store", "'parts/%s' cannot be read and is left out until the next start: %s", name, why.msg);
+                continue;
+            }
             if (!set_aside(r->st, "parts", name, why.msg))
                 return err_set(e, ERR_IO, "cannot set a damaged part aside: %s", why.msg);
             continue;
@@ -161,12 +169,25 @@ static bool judge_unlisted(struct recovery *r, struct err *e)
     return true;
 }
 
-static bool take_part(struct recovery *r, struct found *f, struct err *e)
+static bool take_part(struct recovery *r, struct found *f, struct catalog_state *now, struct err *e)
 {
-    struct part **room = vec_push(&r->st->parts.parts);
+    struct part **room = vec_push(&r->st->parts.parts), *p = f->part;
+    struct catalog_part *row = room ? vec_push(&now->parts) : NULL;
+    if (!row) {
+        r->st->parts.parts.n -= room != NULL;
+        return err_nomem(e);
+    }
+    *row = (struct catalog_part){p->id, p->file_bytes, p->rows, p->line_bytes, p->min_ts, p->max_ts};
+    *room = TAKE(f->part);
+    return true;
+}
+
+static bool keep_listed(const struct catalog_part *row, struct catalog_state *now, struct err *e)
+{
+    struct catalog_part *room = vec_push(&now->parts);
     if (!room)
         return err_nomem(e);
-    *room = TAKE(f->part);
+    *room = *row;
     return true;
 }
 
@@ -178,7 +199,11 @@ static bool settle_catalog(struct recovery *r, struct err *e)
     for (size_t i = 0; ok && i < r->state.parts.n; i++) {
         struct found *f = file_of(r, r->state.parts.at[i].id);
         if (f && f->part) {
-            ok = take_part(r, f, e);
+            ok = take_part(r, f, &now, e);
+            continue;
+        }
+        if (f && f->unread) {
+            ok = keep_listed(&r->state.parts.at[i], &now, e);
             continue;
         }
         changed = true;
@@ -193,14 +218,7 @@ static bool settle_catalog(struct recovery *r, struct err *e)
             continue;
         changed = true;
         now.covered_seq = MAX(now.covered_seq, f->part->end_seq);
-        ok = take_part(r, f, e);
-    }
-    struct part_set *ps = &r->st->parts;
-    ok = ok && (vec_reserve(&now.parts, ps->parts.n) || err_nomem(e));
-    for (size_t i = 0; ok && i < ps->parts.n; i++) {
-        const struct part *p = ps->parts.at[i];
-        now.parts.at[now.parts.n++] =
-            (struct catalog_part){p->id, p->file_bytes, p->rows, p->line_bytes, p->min_ts, p->max_ts};
+        ok = take_part(r, f, &now, e);
     }
     ok = ok && (!changed || catalog_reset(r->st->catalog, &now, e));
     r->state.covered_seq = now.covered_seq;

@@ -370,7 +370,7 @@ static bool run_open(struct scan *sc, struct run *r, struct err *e)
     struct err why = {0};
     if (!load(sc, r, &why) || !pick_rows(sc, r, &why)) {
         r->n = 0;
-        if (why.code == ERR_CORRUPT) {
+        if (part_damaged(&why)) {
             count_damage(sc);
             return true;
         }
@@ -504,7 +504,7 @@ static bool compare(struct scan *sc, struct member *m, struct err *e)
     struct err why = {0};
     if (need(sc, m->run, SCAN_LINES | SCAN_METADATA, &why))
         return dedup_row(&sc->seen, m->key.ts, m->run->c, m->key.row, &m->twice) || err_nomem(e);
-    if (why.code == ERR_CORRUPT) {
+    if (part_damaged(&why)) {
         count_damage(sc);
         return true;
     }

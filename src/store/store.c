@@ -120,7 +120,7 @@ static void metrics_make(struct store *st)
         {&st->m.flushes, METRIC_COUNTER, "weir_store_flushes_total", "Times memory was written to parts."},
         {&st->m.flush_failures, METRIC_COUNTER, "weir_store_flush_failures_total", "Times that failed; it is tried again."},
         {&st->m.duplicates, METRIC_COUNTER, "weir_store_duplicates_total", "Rows left out of parts as equal to another."},
-        {&st->m.quarantined, METRIC_COUNTER, "weir_store_quarantined_total", "Damaged files set aside."},
+        {&st->m.quarantined, METRIC_COUNTER, "weir_store_quarantined_total", "Damaged or unreadable files set aside."},
         {&st->m.damaged_blocks, METRIC_COUNTER, "weir_store_damaged_blocks_total", "Blocks left out of answers as damaged."},
         {&st->m.pushes_refused, METRIC_COUNTER, "weir_store_pushes_deferred_total",
          "Pushes asked to come again: memory or disk full."},
