@@ -121,8 +121,12 @@ static void answered(void *ctx, const struct grpc_client_response *r)
         read_answer(k, r, &res);
     } else if (!r->answered && r->err.code) {
         res.err = r->err; /* no answer: the transport's own words */
-        if (r->err.code == ERR_LIMIT)
+        if (r->err.code == ERR_LIMIT) {
             sender_unreadable_answer(&res);
+        } else if (r->err.code == ERR_PARSE) { /* grpc-status said OK, only the message behind it is none */
+            log_warn(k->ex->url, "unreadable answer: %s", r->err.msg);
+            res = (struct push_result){.code = PUSH_SENT, .retry_after_ms = -1};
+        }
     } else {
         res.code = push_code_of_grpc(r->status, r->retry_after_ms >= 0);
         res.retry_after_ms = r->retry_after_ms;
