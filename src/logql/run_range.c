@@ -181,7 +181,7 @@ static struct labels identity(struct range_node *n, const struct label_row *row)
     struct label *at = (struct label *)(uintptr_t)all.at; /* ours: just made */
     size_t kept = 0;
     for (size_t i = 0; i < all.n; i++) {
-        bool unwrapped = n->agg->unwrap.present && !n->by.present && sv_eq(at[i].name, n->agg->unwrap.name);
+        bool unwrapped = n->agg->unwrap.present && sv_eq(at[i].name, n->agg->unwrap.name);
         if (at[i].value.n && !unwrapped && !(n->by.present && name_listed(n->by.names, n->by.n, at[i].name)))
             at[kept++] = at[i];
     }

@@ -391,6 +391,12 @@ TEST(unwrapped_ranges)
             "vector\n{app=\"a\", env=\"p\", k=\"y\", m=\"1\"} 40:3\n{app=\"b\", env=\"p\", k=\"x\", m=\"1\"} 40:10\n"
             "{app=\"b\", env=\"q\", k=\"zz\", m=\"1\"} 40:20\n");
     INSTANT("sum_over_time({app=\"a\"} | logfmt | unwrap none [1m])", "vector\n");
+    /* the unwrapped label goes, whether "without" stands at the range or is pushed down from a sum around it */
+    INSTANT("avg_over_time({app=\"a\"} | logfmt v | unwrap v [1m]) without (m)", "vector\n{app=\"a\", env=\"p\"} 40:2\n");
+    INSTANT("sum without (m) (sum_over_time({app=\"a\"} | logfmt v | unwrap v [1m]))", "vector\n{app=\"a\", env=\"p\"} 40:6\n");
+    INSTANT("sum without (m) (rate({app=\"a\"} | logfmt v | unwrap v [1m]))", "vector\n{app=\"a\", env=\"p\"} 40:0.1\n");
+    INSTANT("sum by (v) (sum_over_time({app=\"a\"} | logfmt v | unwrap v [1m]))",
+            "vector\n{v=\"1\"} 40:1\n{v=\"2\"} 40:2\n{v=\"3\"} 40:3\n");
     METRIC("max_over_time({app=\"a\"} | logfmt v | unwrap v [20s])", "matrix\n" AP " 20:3 40:2\n");
     struct test_row sizes[] = {{"a=b", S, "d=1.5s s=2KB", NULL}};
     struct logql_params p = {.start_ns = S, .end_ns = S, .instant = true};
