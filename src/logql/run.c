@@ -100,6 +100,23 @@ bool run_scan_open(struct run *r, struct scan_request *req, void **ret)
     return run_check(r) && r->rows->open(r->rows->ctx, req, ret, r->e);
 }
 
+/* A batch may hold many rows, and a row may take long (a wide JSON document, a template that repeats itself). */
+int run_pipeline(struct run *r, struct pipeline *pl, const struct scan_batch *b, size_t i)
+{
+    enum { ROW_COST = 256, CHECK_COST = 64 << 10 };
+    sv line = b->line ? b->line[i] : SV_NULL;
+    struct labels metadata = b->metadata ? b->metadata[i] : (struct labels){0};
+    size_t before = pl->scratch.used;
+    int pass = pipeline_row(pl, b->ts[i], line, b->stream[i]->labels, metadata, r->e);
+    size_t after = pl->scratch.used; /* less than before: it was released in between */
+    r->unchecked += ROW_COST + line.n + (after < before ? after : after - before);
+    if (pass >= 0 && r->unchecked >= CHECK_COST) {
+        r->unchecked = 0;
+        return run_check(r) ? pass : -1;
+    }
+    return pass;
+}
+
 int run_scan_next(struct run *r, void *scan, struct scan_batch *ret)
 {
     return run_check(r) ? r->rows->next(scan, ret, r->e) : -1;
@@ -170,7 +187,7 @@ bool logql_run_rows(const struct row_source *rows, const struct logql_expr *x, c
     struct run r = {.rows = rows, .p = p, .result = a, .result_before = a->used, .e = e};
     arena_init(&r.work, p->max_memory);
     r.sets.a = &r.work;
-    r.n_steps = p->instant ? 1 : p->step_ns > 0 ? (size_t)((p->end_ns - p->start_ns) / p->step_ns) + 1 : 1;
+    r.n_steps = p->instant || p->step_ns <= 0 ? 1 : (size_t)(((__int128)p->end_ns - p->start_ns) / p->step_ns) + 1;
     bool ok = run_check(&r) && (x->kind == EXPR_LOG ? run_logs(&r, &x->log, &res) : run_metric(&r, x, &res));
     label_sets_done(&r.sets);
     arena_done(&r.work);

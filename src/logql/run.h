@@ -26,10 +26,13 @@ struct run {
     size_t n_steps;
     struct scan_stats stats;
     uint64_t lines_after_filter;
+    size_t unchecked; /* bytes handled since the last look at the clock */
     struct err *e;
 };
-/* Deadline, cancel flag and memory; called per batch and per step. */
+/* Deadline, cancel flag and memory; called per batch, per step and by run_pipeline(). */
 bool run_check(struct run *r);
+/* A row through the pipeline, as pipeline_row() does; looks at the limits when rows since then were many or large. */
+int run_pipeline(struct run *r, struct pipeline *pl, const struct scan_batch *b, size_t i);
 bool run_nomem(struct run *r); /* an arena is exhausted: fills the error, false */
 static inline int64_t run_step_ns(const struct run *r, size_t k)
 {

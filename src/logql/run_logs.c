@@ -149,8 +149,7 @@ static bool read_rows(struct log_run *lr, struct pipeline *pl, void *scan)
     int got;
     while ((got = run_scan_next(r, scan, &b)) > 0)
         for (size_t i = 0; i < b.n; i++) {
-            int pass = pipeline_row(pl, b.ts[i], b.line[i], b.stream[i]->labels,
-                                    b.metadata ? b.metadata[i] : (struct labels){0}, r->e);
+            int pass = run_pipeline(r, pl, &b, i);
             if (pass < 0)
                 return false;
             if (!pass)

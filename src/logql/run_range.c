@@ -371,8 +371,7 @@ static bool read_rows(struct range_node *n, struct pipeline *pl, void *scan)
     int got;
     while ((got = run_scan_next(n->r, scan, &b)) > 0)
         for (size_t i = 0; i < b.n; i++) {
-            int pass = pipeline_row(pl, b.ts[i], b.line ? b.line[i] : SV_NULL, b.stream[i]->labels,
-                                    b.metadata ? b.metadata[i] : (struct labels){0}, n->r->e);
+            int pass = run_pipeline(n->r, pl, &b, i);
             if (pass < 0 || (pass && !add_row(n, pl, b.stream[i], changes ? (int64_t)pl->line.n : b.line_bytes[i])))
                 return false;
         }

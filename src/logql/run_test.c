@@ -535,6 +535,34 @@ TEST(series_memory_deadline_and_cancellation)
     arena_done(&a);
 }
 
+/* Large rows are not first finished by the batch. */
+TEST(cancellation_within_a_batch)
+{
+    enum { LINE = 70 << 10 };
+    char *line = malloc(LINE + 1);
+    REQUIRE(line);
+    memset(line, 'x', LINE);
+    line[LINE] = 0;
+    struct test_row at[4];
+    for (int i = 0; i < 4; i++)
+        at[i] = (struct test_row){"a=b", i * S, line, NULL};
+    _Atomic bool cancel = false;
+    struct test_rows rows = {.at = at, .n = 4, .cancel = &cancel}; /* set while the first batch is fetched */
+    struct row_source source = test_rows_source(&rows);
+    struct logql_params p = {.end_ns = 60 * S, .limit = 4, .cancel = &cancel};
+    struct arena a;
+    struct logql_expr *x;
+    struct logql_result res;
+    struct err e = {0};
+    arena_init(&a, 0);
+    REQUIRE_OK(logql_parse(SV("{a=\"b\"} | line_format `y`"), &a, &x, &e), &e);
+    CHECK(!logql_run_rows(&source, x, &p, &a, &res, &e));
+    CHECK_EQ(e.code, ERR_CANCELLED);
+    logql_free(x);
+    arena_done(&a);
+    free(line);
+}
+
 /* Memory may end at any point of any query: an error, never a crash or a partial answer. */
 TEST(memory_may_end_anywhere)
 {
