@@ -1,5 +1,6 @@
 /* cli.c - see cli.h. */
 #include "cli/cli.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/yaml.h"
 #include <fcntl.h>
@@ -102,6 +103,16 @@ int cli_signals_wait(void)
     while (sigwait(&set, &got) != 0)
         ;
     return got;
+}
+
+int64_t cli_stop_by(void)
+{
+    return clock_mono_ms() + CLI_STOP_MS;
+}
+
+int64_t cli_ms_left(int64_t stop_by_ms)
+{
+    return MAX(stop_by_ms - clock_mono_ms(), (int64_t)0);
 }
 
 void cli_announce(const char *name, const char *value)

@@ -41,6 +41,11 @@ void cli_signals_block(void);
 /* Waits for SIGTERM, SIGINT or SIGHUP and returns it. */
 int cli_signals_wait(void);
 
+/* How long finishing what is under way may take, of the 10 s between SIGTERM and the end; the rest is for closing files. */
+enum { CLI_STOP_MS = 8000 };
+int64_t cli_stop_by(void);                /* CLI_STOP_MS from now, on the clock of cli_ms_left() */
+int64_t cli_ms_left(int64_t stop_by_ms); /* at least 0 */
+
 /* A line "name: value" on stdout, flushed: where we listen. Then, once everything works, the line "ready". */
 void cli_announce(const char *name, const char *value);
 void cli_announce_ready(void);

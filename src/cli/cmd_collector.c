@@ -48,7 +48,7 @@ int cmd_collector(const struct command *cmd, int argc, char **argv)
                 collecting_reload(&c, cmd);
             rc = EXIT_DONE;
         }
-        collecting_stop(&c);
+        collecting_stop(&c, CLI_STOP_MS);
     }
     options_done(table, &o);
     return rc;

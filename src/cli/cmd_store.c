@@ -31,7 +31,7 @@ int cmd_store(const struct command *cmd, int argc, char **argv)
     while (cli_signals_wait() == SIGHUP)
         log_info("store", "nothing to reload: the store's options are read at start");
     log_info("store", "stopping");
-    serve_close(&s);
+    serve_close(&s, cli_stop_by());
     rc = EXIT_DONE;
 out:
     serve_options_done(&o, table);

@@ -72,9 +72,10 @@ int cmd_up(const struct command *cmd, int argc, char **argv)
         log_info("up", "stopping");
         rc = EXIT_DONE;
     }
-out:
-    collecting_stop(&c);
-    serve_close(&s);
+out:;
+    int64_t stop_by = cli_stop_by();
+    collecting_stop(&c, CLI_STOP_MS / 2);
+    serve_close(&s, stop_by);
     serve_options_done(&o, table);
     return rc;
 }

@@ -3,8 +3,6 @@
 #include "base/log.h"
 #include <stdio.h>
 
-#define DRAIN_MS 8000
-
 static bool read_config(const struct collecting *c, const struct command *cmd, struct collector_config **ret)
 {
     SCOPED(buf_done) struct buf problems = {0};
@@ -43,7 +41,7 @@ void collecting_reload(struct collecting *c, const struct command *cmd)
         log_error("collector", "%s is not used: the running configuration goes on", c->path);
         return;
     }
-    collector_close(c->collector, DRAIN_MS);
+    collector_close(c->collector, CLI_STOP_MS);
     c->collector = NULL;
     if (collector_open(fresh, &c->options, &c->collector, &e)) {
         collector_config_free(c->config);
@@ -57,9 +55,9 @@ void collecting_reload(struct collecting *c, const struct command *cmd)
         log_error("collector", "cannot start again: %s; nothing is received until the next SIGHUP", e.msg);
 }
 
-void collecting_stop(struct collecting *c)
+void collecting_stop(struct collecting *c, int64_t drain_ms)
 {
-    collector_close(c->collector, DRAIN_MS);
+    collector_close(c->collector, drain_ms);
     collector_config_free(c->config);
     c->collector = NULL;
     c->config = NULL;

@@ -16,5 +16,5 @@ struct collecting {
 MUST_USE bool collecting_start(struct collecting *c, const struct command *cmd, int *ret_exit);
 /* Reads the file again; when it is good the collector is closed and opened with it, else the old one goes on. */
 void collecting_reload(struct collecting *c, const struct command *cmd);
-void collecting_stop(struct collecting *c);
+void collecting_stop(struct collecting *c, int64_t drain_ms);
 void collecting_announce(const struct collecting *c);

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define DRAIN_MS 8000
-
 enum { SERVE_GROUPS = 4 };
 
 static void groups_of(struct serve_options *o, const struct option *own, struct option_group ret[static SERVE_GROUPS])
@@ -82,17 +80,17 @@ bool serve_open(const struct serve_options *o, bool with_page, struct serve *ret
          open_listener(o->api, "api", o, &s, api_handle, &s.api_server, e) &&
          (!with_page || open_listener(o->ui, "ui", o, &s, api_handle_with_page, &s.ui_server, e));
     if (!ok) {
-        serve_close(&s);
+        serve_close(&s, 0);
         return false;
     }
     *ret = s;
     return true;
 }
 
-void serve_close(struct serve *s)
+void serve_close(struct serve *s, int64_t stop_by_ms)
 {
-    http_server_close(s->ui_server, DRAIN_MS);
-    http_server_close(s->api_server, DRAIN_MS);
+    http_server_close(s->ui_server, cli_ms_left(stop_by_ms) / 2); /* a client that stalls on one leaves time for the other */
+    http_server_close(s->api_server, cli_ms_left(stop_by_ms));
     api_close(s->api);
     store_close(s->store);
     for (int i = 0; i < SERVE_LOOPS; i++)

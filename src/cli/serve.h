@@ -25,8 +25,9 @@ struct serve {
 };
 /* Opens all of it; with `with_page` the page's port too. On failure what was opened is closed again. */
 MUST_USE bool serve_open(const struct serve_options *o, bool with_page, struct serve *ret, struct err *e);
-/* Stops accepting, finishes what is under way (10 s at most), closes in the reverse order. */
-void serve_close(struct serve *s);
+/* Stops accepting, finishes what is under way as far as that is done by `stop_by_ms` (cli_stop_by()), closes in the reverse
+ * order. */
+void serve_close(struct serve *s, int64_t stop_by_ms);
 /* "api: http://127.0.0.1:3100" and so on, on stdout. */
 void serve_announce(const struct serve *s, const struct serve_options *o);
 /* Waits until the store answers queries over all it has. */

@@ -1,6 +1,7 @@
 """The program on the command line: what it prints, and how it ends: 0 done, 1 failed, 2 bad usage or configuration."""
 import json
 import re
+import socket
 import subprocess
 import time
 
@@ -61,6 +62,20 @@ def test_a_taken_port_is_named(house):
     taken = f'127.0.0.1:{store.port("api")}'
     r = weir('store', '--api', taken, '--data-dir', house.directory / 'other')
     assert r.returncode == 1 and taken in r.stderr, r.stderr
+
+
+def test_a_stop_is_in_time_whatever_clients_hold_open(house):
+    """Requests that never end, on every listener: all of them together may take the time of one."""
+    up = house.up()
+    held = []
+    for name, path in (('http', '/v1/logs'), ('api', '/loki/api/v1/push'), ('ui', '/loki/api/v1/push')):
+        s = socket.create_connection(('127.0.0.1', up.port(name)))
+        s.sendall(f'POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{'.encode())
+        held.append(s)
+    time.sleep(0.2)  # they are read
+    up.stop()
+    for s in held:
+        s.close()
 
 
 def test_data_of_a_running_store_is_not_taken(house):
