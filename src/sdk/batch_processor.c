@@ -242,7 +242,7 @@ static void hurry(struct batcher *b)
 static weir_result batcher_flush(void *self, int64_t timeout_ms)
 {
     struct batcher *b = self;
-    int64_t deadline = clock_mono_ms() + timeout_ms;
+    int64_t deadline = deadline_in(timeout_ms);
     bool in_time = true;
     lock_acquire(&b->mu);
     uint64_t to = b->taken;
@@ -270,7 +270,7 @@ static weir_result batcher_shutdown(void *self, int64_t timeout_ms)
     lock_acquire(&b->mu);
     uint64_t lost = drop_lost(&b->drops);
     b->closing = true;
-    b->close_at_ms = clock_mono_ms() + timeout_ms;
+    b->close_at_ms = deadline_in(timeout_ms);
     if (!b->started) { /* nothing was emitted, or no thread could be started */
         give_up(b);
         b->ended = true;
@@ -358,7 +358,7 @@ static int64_t setting(int64_t given, const char *variable, int64_t min, int64_t
 {
     int64_t v = fallback;
     if (given > 0)
-        return given;
+        return MIN(given, (int64_t)UINT32_MAX); /* as milliseconds: 49 days */
     env_i64(variable, NULL, min, INT32_MAX, &v);
     return v;
 }

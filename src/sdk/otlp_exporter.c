@@ -330,7 +330,7 @@ static void otlp_export(void *self, const weir_batch *batch, int64_t timeout_ms,
 {
     struct otlp_exporter *x = self;
     LOCK_SCOPED(&x->mu);
-    int64_t deadline = clock_mono_ms() + MIN(timeout_ms, x->set.timeout_ms);
+    int64_t deadline = deadline_in(MIN(timeout_ms, x->set.timeout_ms));
     buf_reset(&x->frame);
     if (x->set.protocol == WEIR_OTLP_GRPC) {
         uint8_t prefix[5] = {0};

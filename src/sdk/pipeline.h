@@ -72,5 +72,7 @@ void batch_end(struct batch_writer *w, struct buf *out);
 void error_set(weir_error *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Copies a caller's options struct into ours: as much as both know, the rest zero. */
 void options_copy(void *to, size_t size, const void *from);
+/* The deadline (mono ms) of an operation with this time limit; a limit beyond any process's life is none. */
+int64_t deadline_in(int64_t timeout_ms);
 /* The time limit of a part of an operation that must end at `deadline` (mono ms); at least 0. */
 int64_t ms_left(int64_t deadline_ms);

@@ -32,6 +32,11 @@ void options_copy(void *to, size_t size, const void *from)
     memcpy(to, &size, sizeof size);
 }
 
+int64_t deadline_in(int64_t timeout_ms)
+{
+    return clock_mono_ms() + MIN(MAX(timeout_ms, (int64_t)0), (int64_t)UINT32_MAX * 1000); /* 136 years: sums do not overflow */
+}
+
 int64_t ms_left(int64_t deadline_ms)
 {
     int64_t left = deadline_ms - clock_mono_ms();

@@ -331,7 +331,7 @@ const char *weir_severity_text(int severity_number)
 
 static weir_result each_processor(struct weir_provider *p, bool shutdown, int64_t timeout_ms)
 {
-    int64_t deadline = clock_mono_ms() + MAX(timeout_ms, (int64_t)0);
+    int64_t deadline = deadline_in(timeout_ms);
     weir_result worst = WEIR_OK;
     for (size_t i = 0; i < p->n_processors; i++) {
         const struct weir_processor *pr = p->processors[i];

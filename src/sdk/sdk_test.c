@@ -436,6 +436,23 @@ TEST(shutdown_is_bounded_and_counts_what_is_left)
     sink_done(&s);
 }
 
+/* "As long as it takes" is INT64_MAX for some. */
+TEST(the_longest_timeout_is_not_none)
+{
+    struct sink s;
+    weir_batch_options bo = weir_batch_options_init();
+    bo.schedule_delay_ms = bo.export_timeout_ms = INT64_MAX;
+    weir_provider *p = provider(&s, &bo, NULL);
+    weir_logger *lg = weir_provider_logger(p, "a", NULL, NULL, NULL, 0);
+    weir_infof(lg, "1");
+    CHECK_EQ(weir_provider_force_flush(p, INT64_MAX), WEIR_OK);
+    weir_infof(lg, "2");
+    CHECK_EQ(weir_provider_shutdown(p, INT64_MAX), WEIR_OK);
+    CHECK_EQ(s.records, 2);
+    weir_provider_free(p);
+    sink_done(&s);
+}
+
 TEST(loggers_are_the_same_for_the_same_scope)
 {
     struct sink s;
