@@ -258,16 +258,20 @@ static void emit_text(struct weir_logger *lg, weir_site *site, int severity, sv 
     emit(lg, &r, site);
 }
 
-/* The message with each {key} replaced by the attribute of that key. */
+/* The message with each {key} replaced by the attribute of that key. A message may hold what a user typed: no brace makes
+ * us look further than the longest key. */
 static void fill_in(struct buf *out, sv message, const weir_attr *attrs, size_t n)
 {
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++)
+        longest = MAX(longest, sv_of_weir(attrs[i].key).n);
     while (message.n) {
         size_t open = sv_find_char(message, '{');
         buf_sv(out, sv_sub(message, 0, open));
         if (open == SV_NPOS)
             return;
         message = sv_from(message, open);
-        size_t close = sv_find_char(message, '}'), i = 0;
+        size_t close = sv_find_char(sv_sub(message, 0, longest + 2), '}'), i = 0;
         sv key = sv_sub(message, 1, close == SV_NPOS ? 0 : close - 1);
         while (i < n && !(close != SV_NPOS && sv_eq(sv_of_weir(attrs[i].key), key)))
             i++;

@@ -229,6 +229,32 @@ TEST(the_macros_say_where_and_what)
     sink_done(&s);
 }
 
+/* Takes half a minute when each brace is looked after to the end. */
+TEST(a_message_of_braces_costs_no_more_than_another)
+{
+    enum { N = 1 << 20 };
+    struct sink s;
+    weir_provider *p = provider(&s, NULL, NULL);
+    weir_logger *lg = weir_provider_logger(p, "m", NULL, NULL, NULL, 0);
+    char *text = malloc(N + 1);
+    REQUIRE(text);
+    memset(text, '{', N);
+    text[N] = 0;
+    weir_info(lg, text, weir_i64("ms", 12));
+    weir_info(lg, "{ms}{{m}{ms }{}", weir_i64("ms", 12));
+    weir_provider_force_flush(p, 10000);
+    struct otlp_record got;
+    struct otlp_scope_logs sl;
+    struct otlp_resource_logs rl;
+    REQUIRE(nth(&s, 0, &got, &sl, &rl));
+    CHECK_SV(otlp_read_value(got.body).text, sv_of(text));
+    REQUIRE(nth(&s, 1, &got, &sl, &rl));
+    CHECK_SV(otlp_read_value(got.body).text, SV("12{{m}{ms }{}"));
+    free(text);
+    weir_provider_free(p);
+    sink_done(&s);
+}
+
 TEST(arguments_of_a_disabled_level_are_not_evaluated)
 {
     struct sink s;
