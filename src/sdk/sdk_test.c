@@ -560,6 +560,27 @@ TEST(the_simple_processor_sends_at_once)
     sink_done(&s);
 }
 
+static weir_logger *logging_exporters_logger;
+static void log_and_export(void *self UNUSED, const weir_batch *batch UNUSED, int64_t timeout_ms UNUSED,
+                           weir_export_result *ret)
+{
+    weir_info(logging_exporters_logger, "exporting");
+    ret->code = WEIR_EXPORT_OK;
+}
+
+TEST(what_an_exporter_logs_through_itself_is_counted)
+{
+    static const weir_exporter_ops ops = {.struct_size = sizeof ops, .export_logs = log_and_export};
+    weir_processor *sp = weir_simple_processor_new(weir_exporter_new(&ops, NULL), NULL);
+    weir_provider *p = weir_provider_new(NULL, &sp, 1, NULL);
+    logging_exporters_logger = weir_provider_logger(p, "lib", NULL, NULL, NULL, 0);
+    weir_info(logging_exporters_logger, "a");
+    CHECK_EQ(stats(p).emitted, 2);
+    CHECK_EQ(stats(p).exported, 1);
+    CHECK_EQ(stats(p).dropped_export_failed, 1);
+    weir_provider_free(p);
+}
+
 TEST(wrong_parts_are_refused_with_a_reason)
 {
     weir_error e = {""};

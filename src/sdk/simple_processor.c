@@ -50,8 +50,10 @@ static void simple_on_emit(void *self, struct weir_record *rec)
 {
     struct simple *s = self;
     char text[DROP_REPORT_MAX] = "";
-    if (lock_held(&s->mu)) /* an exporter that logs: its own records are not sent through itself */
+    if (lock_held(&s->mu)) { /* an exporter that logs: its own records are not sent through itself */
+        drop_count(&s->drops, DROP_EXPORT_FAILED, 1);
         return;
+    }
     lock_acquire(&s->mu);
     export_one(s, rec);
     drop_report(&s->drops, clock_mono_ms(), text);
