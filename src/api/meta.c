@@ -198,7 +198,8 @@ void meta_index_stats(struct call *c)
 
 /* ---- format_query ---- */
 
-void meta_format_query(struct call *c)
+/* On a query worker: a long query with many expressions in it takes its time, and the loop has other connections. */
+static void format(struct call *c)
 {
     struct err e = {0};
     struct logql_expr *x = NULL;
@@ -212,4 +213,9 @@ void meta_format_query(struct call *c)
     buf_sv(&out, SV("}\n"));
     buf_done(&text);
     call_reply(c, ok ? 200 : 400, "application/json; charset=UTF-8", &out);
+}
+
+void meta_format_query(struct call *c)
+{
+    call_run(c, c->api->queries, format, 429, "too many outstanding requests (max_concurrent_queries)");
 }

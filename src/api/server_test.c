@@ -598,6 +598,8 @@ TEST(more_queries_than_may_wait)
     struct reply r = get("/loki/api/v1/query?query=1%2B1");
     CHECK_REPLY(r, 429, "too many outstanding requests (max_concurrent_queries)");
     CHECK(has_line(r.head, "retry-after: 1"));
+    r = get("/loki/api/v1/format_query?query=1"); /* reading a query is work, too: not for the loop */
+    CHECK_REPLY(r, 429, "too many outstanding requests (max_concurrent_queries)");
     r = ask("POST", "/loki/api/v1/push", JSON, SV(ONE_STREAM("web"))); /* pushes have their own workers */
     CHECK_REPLY(r, 204, "");
     b.go = true;

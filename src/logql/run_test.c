@@ -246,6 +246,9 @@ TEST(line_format_errors)
     ONE("x=1", NULL, "| logfmt | line_format `{{div 1 0}}` | keep app, env",
         A "x=1 + {__error__=\"TemplateFormatErr\", __error_details__=\"template: line:1:2: executing \\\"line\\\" at <div 1 0>: "
           "error calling div: runtime error: integer divide by zero\"}\n");
+    ONE("x=1", NULL, "| line_format `{{lower .app}}\n  {{upper (substr 3 1 .app)}}` | drop __error__",
+        A "x=1 + {__error_details__=\"template: line:2:11: executing \\\"line\\\" at <substr 3 1 .app>: error calling substr: "
+          "runtime error: slice bounds out of range [3:1]\"}\n");
     ONE("x=1", NULL, "| logfmt | line_format `{{if eq .x 1}}a{{end}}` | __error__=\"TemplateFormatErr\" | drop __error__, "
                      "__error_details__, x",
         A "x=1\n");

@@ -17,6 +17,7 @@ struct compiler {
     struct err *e;
     struct template *t;
     bool trim_next; /* the last action ended with -}} */
+    size_t seen, line, col; /* the place of src.p[seen], for messages; commands are met in the order of their text */
 };
 
 static bool fail(struct compiler *c, const char *what)
@@ -220,10 +221,23 @@ static bool take_arg(struct compiler *c, struct tmpl_arg *arg)
     return fail(c, what);
 }
 
+/* Moves the place known for messages on to src.p[at]. */
+static void walk_to(struct compiler *c, size_t at)
+{
+    for (; c->seen < at; c->seen++) {
+        c->line += c->src.p[c->seen] == '\n';
+        c->col = c->src.p[c->seen] == '\n' ? 0 : c->col + 1;
+    }
+}
+
 static bool take_command(struct compiler *c, struct tmpl_command *cmd)
 {
-    size_t from = c->at, last = c->at;
-    for (skip_space(c); c->at < c->end && peek(c) != '|' && peek(c) != ')'; skip_space(c)) {
+    size_t from, last;
+    skip_space(c);
+    from = last = c->at;
+    walk_to(c, from);
+    size_t line = c->line, col = c->col; /* parentheses inside walk on */
+    for (; c->at < c->end && peek(c) != '|' && peek(c) != ')'; skip_space(c)) {
         struct tmpl_arg *grown = arena_grow(c->a, cmd->at, cmd->n, &cmd->cap, sizeof *grown);
         if (!grown)
             return nomem(c);
@@ -234,11 +248,8 @@ static bool take_command(struct compiler *c, struct tmpl_command *cmd)
         last = c->at;
     }
     cmd->text = sv_trim(sv_sub(c->src, from, last - from));
-    cmd->line = 1;
-    for (const char *p = c->src.p; p < cmd->text.p; p++) {
-        cmd->line += *p == '\n';
-        cmd->col = *p == '\n' ? 0 : cmd->col + 1;
-    }
+    cmd->line = line;
+    cmd->col = col;
     return true;
 }
 
@@ -489,7 +500,7 @@ bool template_compile(sv text, const char *name, struct arena *a, struct templat
     if (!t)
         return arena_err(a, e, "query text");
     t->name = name;
-    struct compiler c = {.src = text, .a = a, .e = &cause, .t = t};
+    struct compiler c = {.src = text, .a = a, .e = &cause, .t = t, .line = 1};
     enum list_end end;
     if (take_list(&c, &t->first, &end) && end != LIST_EOF)
         fail(&c, end == LIST_END ? "unexpected {{end}}" : "unexpected {{else}}");
