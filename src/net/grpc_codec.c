@@ -220,9 +220,11 @@ void grpc_put_status_details(struct buf *out, int status, sv message, int64_t re
  * or damage. */
 static bool next_field(sv *rest, unsigned *ret_field, uint64_t *ret_n, sv *ret)
 {
+    if (rest->n == 0)
+        return false; /* its pointer may be NULL, to which nothing is added */
     const uint8_t *at = (const uint8_t *)rest->p, *end = at + rest->n;
     uint64_t tag;
-    if (rest->n == 0 || !varint_get(&at, end, &tag) || !varint_get(&at, end, ret_n))
+    if (!varint_get(&at, end, &tag) || !varint_get(&at, end, ret_n))
         return false;
     *ret = SV_NULL;
     if ((tag & 7) == 2) {
