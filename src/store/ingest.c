@@ -2,6 +2,7 @@
  * ingest_loki.c. */
 #include "store/ingest_row.h"
 #include "base/clock.h"
+#include "otlp/wire.h"
 #include "store/rules.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -336,6 +337,26 @@ bool run_row(struct ingest_run *run, const struct source *src, struct stream *st
     run->out->line_bytes += line.n;
     run->out->metadata_bytes += meta_bytes;
     return !chunk_builder_full(&run->b) || chunk_close(run);
+}
+
+static uint64_t count_nested(sv message, const uint32_t *path, size_t n_path, uint64_t max)
+{
+    const uint8_t *at = wire_begin(message);
+    struct wire_field f;
+    uint64_t n = 0;
+    while (n <= max && wire_next(&at, wire_end(message), &f) == WIRE_GOT)
+        if (f.tag == path[0])
+            n += n_path == 1 ? 1 : count_nested(wire_sv(&f), path + 1, n_path - 1, max - n);
+    return n;
+}
+
+uint64_t ingest_count(const struct ingest_request *rq, uint64_t max)
+{
+    /* resource_logs, scope_logs, log_records; streams, entries */
+    static const uint32_t otlp[] = {WIRE_TAG(1, WIRE_LEN), WIRE_TAG(2, WIRE_LEN), WIRE_TAG(2, WIRE_LEN)},
+                          loki[] = {WIRE_TAG(1, WIRE_LEN), WIRE_TAG(2, WIRE_LEN)};
+    return rq->loki ? count_nested(rq->bytes, loki, ARRAY_LEN(loki), max)
+                    : count_nested(rq->bytes, otlp, ARRAY_LEN(otlp), max);
 }
 
 bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct err *e)

@@ -33,6 +33,10 @@ struct ingest_result {
     uint64_t n_records, n_rows, line_bytes, metadata_bytes;
 };
 
+/* How many records the request holds, counted until more than `max` are found; an end that cannot be read holds none. Costs
+ * little: fields are passed over, not read. */
+uint64_t ingest_count(const struct ingest_request *rq, uint64_t max);
+
 /* False: nothing of the request is taken. ERR_PARSE: malformed (labels that do not parse, too); ERR_NOMEM. */
 MUST_USE bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct err *e);
 void ingest_result_done(struct ingest_result *r);

@@ -1,4 +1,5 @@
 /* What a request turns into, through the whole store: labels, metadata, times, limits and their texts. */
+#include "store/store_int.h"
 #include "store/store_test.h"
 #include "base/varint.h"
 
@@ -259,6 +260,45 @@ TEST(memory_for_streams_is_limited_over_all_tenants)
         CHECK_OK(store_flush(f.st, &e), &e);
     }
     CHECK_EQ(push_fat_streams(&f, "third", 2), 2);
+    fixture_done(&f);
+}
+
+/* Records of two bytes: `n` of them. */
+static struct push_result push_empty_records(struct fixture *f, size_t n)
+{
+    SCOPED(buf_done) struct buf b = {0};
+    size_t rl = otlp_open(&b, 1), sl = otlp_open(&b, 2);
+    for (size_t i = 0; i < n; i++)
+        otlp_close(&b, otlp_open(&b, 2));
+    otlp_close(&b, sl);
+    otlp_close(&b, rl);
+    return push_bytes(f->st, "fake", buf_view(&b), 1000);
+}
+
+TEST(records_of_a_request_are_limited)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.max_records_per_request = 100;
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(push_empty_records(&f, 100).code, PUSH_SENT);
+    struct push_result r = push_empty_records(&f, 101);
+    CHECK_EQ(r.code, PUSH_REJECTED);
+    CHECK_ERR(&r.err, ERR_INVALID, "request has more than 100 records, see max_records_per_request");
+    fixture_close(&f);
+    f.cfg.max_records_per_request = 1; /* what was taken once is read again */
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(f.st->head.active.rows, 100);
+    fixture_done(&f);
+}
+
+TEST(rows_count_before_they_are_made)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.head_max_bytes = f.cfg.memory_max_bytes = 1 << 20;
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(push_empty_records(&f, 20000).code, PUSH_RETRY); /* 40 kB of request, more than 1 MiB of rows */
     fixture_done(&f);
 }
 

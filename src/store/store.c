@@ -24,6 +24,7 @@ const struct option store_options[] = {
     O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
+    O(U64, max_records_per_request, "1000000", "most records of a request, else it is refused (400); 0: any"),
     O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
     O(U64, max_label_name_length, "1024", "longest label name; 0: any"),
     O(U64, max_label_value_length, "2048", "longest label value; 0: any"),
@@ -287,11 +288,16 @@ static uint64_t memory_used(struct store *st)
     return st->head.active.memory + st->head.sealed.memory + (uint64_t)atomic_load(&st->pending_bytes);
 }
 
-/* Memory a request may take, known only afterwards: rows and their columns are seldom more than three times its bytes. */
-static bool admit(struct push *p, size_t bytes, struct err *e)
+/* Memory a request may take, known only afterwards: texts are seldom more than three times its bytes, but a row has columns
+ * even where its record is two bytes long. */
+static bool admit(struct push *p, const struct ingest_request *rq, struct err *e)
 {
+    enum { ROW_BYTES = 64 };
     struct store *st = p->st;
-    p->pending = (int64_t)bytes * 3 + 4096;
+    uint64_t max = st->cfg->max_records_per_request, n = ingest_count(rq, max ? max : UINT64_MAX - 1);
+    if (max && n > max)
+        return err_set(e, ERR_INVALID, "request has more than %" PRIu64 " records, see max_records_per_request", max);
+    p->pending = (int64_t)rq->bytes.n * 3 + (int64_t)n * ROW_BYTES + 4096;
     atomic_fetch_add(&st->pending_bytes, p->pending);
     uint64_t used = memory_used(st);
     if (used <= st->cfg->memory_max_bytes)
@@ -370,7 +376,7 @@ static void push_request(struct store *st, sv tenant, struct ingest_request *rq,
     rq->rules = st->rules;
     rq->limits = st->cfg;
     rq->now_wall_ns = clock_wall_ns();
-    if (!store_ready(st, &e) || !admit(p, rq->bytes.n, &e) || !registry_tenant(st->reg, tenant, &rq->tenant, &e) ||
+    if (!store_ready(st, &e) || !admit(p, rq, &e) || !registry_tenant(st->reg, tenant, &rq->tenant, &e) ||
         !ingest(rq, &p->rows, &e)) {
         push_refused(p, &e);
         return;
