@@ -19,6 +19,11 @@ static const char *const reason_names[REJECT_REASONS] = {
     [REJECT_STREAM_MEMORY] = "stream_memory_full",
 };
 
+const char *reject_reason_name(enum reject_reason reason)
+{
+    return reason_names[reason];
+}
+
 bool rejects_add(struct rejects *r, enum reject_reason reason, const void *key, uint64_t bytes, char **ret_text)
 {
     r->total++;
@@ -63,22 +68,4 @@ void rejects_err(const struct rejects *r, struct err *ret)
         at += (size_t)snprintf(text + at, sizeof text - at, "%s%u errors like: %s", i ? "; " : "", order[i]->n,
                                order[i]->text);
     err_set(ret, code, "%s", text);
-}
-
-void rejects_count(const struct rejects *r, struct metrics *m, sv tenant)
-{
-    if (!r->total)
-        return;
-    SCOPED(mem_free) char *name = sv_dup(tenant);
-    for (int i = 0; i < REJECT_REASONS; i++) {
-        if (!r->records[i])
-            continue;
-        const char *labels[] = {"reason", reason_names[i], "tenant", name ? name : "", NULL};
-        metric_add(metrics_get(m, METRIC_COUNTER, "loki_discarded_samples_total",
-                               "Log records refused by a limit or rule.", labels),
-                   r->records[i]);
-        metric_add(metrics_get(m, METRIC_COUNTER, "loki_discarded_bytes_total",
-                               "Line bytes of log records refused by a limit or rule.", labels),
-                   (int64_t)r->bytes[i]);
-    }
 }

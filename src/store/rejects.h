@@ -40,5 +40,5 @@ bool rejects_add(struct rejects *r, enum reject_reason reason, const void *key, 
 /* One error: its text; several: "2 errors like: a; 1 errors like: b" in text order. ERR_LIMIT when all are of the kind
  * that may pass later (429), else ERR_INVALID. */
 void rejects_err(const struct rejects *r, struct err *ret);
-/* loki_discarded_samples_total and loki_discarded_bytes_total. */
-void rejects_count(const struct rejects *r, struct metrics *m, sv tenant);
+/* As metrics call it. */
+const char *reject_reason_name(enum reject_reason reason);

@@ -243,21 +243,6 @@ static void push_free(struct push *p)
     free(p);
 }
 
-/* Loki's counters of what came in, by tenant. */
-static void count_received(struct store *st, const struct push *p)
-{
-    SCOPED(mem_free) char *tenant = sv_dup(tenant_name(p->tenant));
-    const char *labels[] = {"tenant", tenant ? tenant : "", NULL};
-    metric_add(metrics_get(st->metrics, METRIC_COUNTER, "loki_distributor_lines_received_total", "Lines taken.", labels),
-               (int64_t)p->rows.n_rows);
-    metric_add(metrics_get(st->metrics, METRIC_COUNTER, "loki_distributor_bytes_received_total",
-                           "Bytes of lines and metadata taken.", labels),
-               (int64_t)(p->rows.line_bytes + p->rows.metadata_bytes));
-    metric_add(metrics_get(st->metrics, METRIC_COUNTER, "loki_distributor_structured_metadata_bytes_received_total",
-                           "Bytes of metadata taken.", labels),
-               (int64_t)p->rows.metadata_bytes);
-}
-
 /* On the committer's thread, in the log's order. */
 static void push_logged(void *ctx, uint64_t seq, const struct err *e)
 {
@@ -273,7 +258,8 @@ static void push_logged(void *ctx, uint64_t seq, const struct err *e)
     }
     head_add(&st->head, p->rows.chunks.at, n, seq, clock_mono_ns());
     p->rows.chunks.n = 0; /* the head owns them now */
-    count_received(st, p);
+    count_received(tenant_counters(p->tenant), p->rows.n_rows, p->rows.line_bytes + p->rows.metadata_bytes,
+                   p->rows.metadata_bytes);
     struct err rejected = {0};
     if (p->rows.rejects.total)
         rejects_err(&p->rows.rejects, &rejected);
@@ -384,15 +370,15 @@ static void push_request(struct store *st, sv tenant, struct ingest_request *rq,
     p->tenant = rq->tenant;
     settle_memory(p);
     touch_streams(&p->rows);
-    rejects_count(&p->rows.rejects, st->metrics, tenant);
+    count_rejects(tenant_counters(p->tenant), st->metrics, tenant, &p->rows.rejects);
     if (!p->rows.n_records)
         err_set(&e, ERR_NOT_FOUND, "error at least one valid stream is required for ingestion");
     else if (!p->rows.n_rows)
         rejects_err(&p->rows.rejects, &e);
-    if (e.code || !log_request(p, rq, &e)) {
+    else
+        counters_prepare(tenant_counters(p->tenant), st->metrics, tenant);
+    if (e.code || !log_request(p, rq, &e))
         push_refused(p, &e);
-        return;
-    }
 }
 
 void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx)

@@ -12,6 +12,37 @@ TEST(pushed_rows_are_seen_at_once)
     fixture_done(&f);
 }
 
+static int64_t counted(struct fixture *f, const char *name, const char *tenant)
+{
+    return metric_value(metrics_get(f->metrics, METRIC_COUNTER, name, "", (const char *[]){"tenant", tenant, NULL}));
+}
+
+TEST(what_comes_in_is_counted_by_tenant)
+{
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.max_line_size = 10;
+    REQUIRE(fixture_open(&f));
+    SCOPED(buf_done) struct buf b = {0};
+    put_records(&b, "web",
+                (struct rec[]){{.ts = 1, .line = "abc"}, {.ts = 2, .line = "defg", .attrs = {"k", "v"}},
+                               {.ts = 3, .line = "much too long"}}, 3);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(push_bytes(f.st, "a", buf_view(&b), 1000).code, PUSH_SENT);
+        CHECK_EQ(push_bytes(f.st, "b", buf_view(&b), 1000).code, PUSH_SENT);
+    }
+    for (int i = 0; i < 2; i++) {
+        const char *who = i ? "b" : "a", *refused[] = {"reason", "line_too_long", "tenant", who, NULL};
+        int64_t metadata = counted(&f, "loki_distributor_structured_metadata_bytes_received_total", who);
+        CHECK_EQ(counted(&f, "loki_distributor_lines_received_total", who), 4);
+        CHECK(metadata >= 4);
+        CHECK_EQ(counted(&f, "loki_distributor_bytes_received_total", who), 14 + metadata);
+        CHECK_EQ(metric_value(metrics_get(f.metrics, METRIC_COUNTER, "loki_discarded_samples_total", "", refused)), 2);
+        CHECK_EQ(metric_value(metrics_get(f.metrics, METRIC_COUNTER, "loki_discarded_bytes_total", "", refused)), 26);
+    }
+    fixture_done(&f);
+}
+
 TEST(rows_survive_a_restart)
 {
     struct fixture f;

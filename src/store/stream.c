@@ -21,6 +21,7 @@ enum {
 struct tenant {
     sv name;
     struct registry *reg;
+    struct counters counters;
     struct lock mu;
     struct arena a;              /* under mu: streams and their labels */
     struct map by_text;          /* under mu: canonical labels -> stream */
@@ -130,6 +131,11 @@ bool registry_tenant(struct registry *r, sv name, struct tenant **ret, struct er
 sv tenant_name(const struct tenant *t)
 {
     return t->name;
+}
+
+struct counters *tenant_counters(struct tenant *t)
+{
+    return &t->counters;
 }
 
 /* Streams used within the hour, counted again at most once a second. */

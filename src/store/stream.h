@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "store/counters.h"
 #include "store/labels.h"
 
 struct tenant;
@@ -32,6 +33,7 @@ void registry_free(struct registry *r);
 MUST_USE bool registry_tenant(struct registry *r, sv name, struct tenant **ret, struct err *e);
 struct tenant *registry_find(struct registry *r, sv name); /* NULL when it has never been seen */
 sv tenant_name(const struct tenant *t);
+struct counters *tenant_counters(struct tenant *t); /* live as long as the tenant */
 
 /* `labels` sorted, unique. A new one is made within two bounds: `max_active` streams of the tenant used within the last hour
  * (ERR_LIMIT beyond), and the registry's max_bytes (ERR_FULL beyond). STREAMS_STORED: rows that are stored already, which no
