@@ -280,7 +280,7 @@ bool options_parse_args(const struct option_group *groups, size_t n_groups, int 
 static void print_help_table(const struct option_group *groups, size_t n, struct buf *out)
 {
     static const char *const words[] = {[OPTION_BOOL] = "",         [OPTION_U64] = "N",     [OPTION_DOUBLE] = "X",
-                                        [OPTION_STR] = "TEXT",      [OPTION_DURATION] = "5s", [OPTION_BYTES] = "64MiB"};
+                                        [OPTION_STR] = "TEXT",      [OPTION_DURATION] = "DURATION", [OPTION_BYTES] = "SIZE"};
     for (const struct option *o = groups[n].table; o->name; o++) {
         void *hidden_by;
         if (find_in_groups(groups, n, sv_of(o->name), &hidden_by))
