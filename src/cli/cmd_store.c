@@ -20,9 +20,9 @@ int cmd_store(const struct command *cmd, int argc, char **argv)
     int rc = EXIT_USAGE;
     if (!serve_start(cmd, table, argc, argv, true, &o, &rc))
         goto out;
-    rc = EXIT_FAILED;
     if (!serve_open(&o, false, &s, &e)) {
         cli_fail(cmd, &e);
+        rc = e.code == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
         goto out;
     }
     serve_announce(&s, &o);

@@ -46,14 +46,13 @@ int cmd_up(const struct command *cmd, int argc, char **argv)
     int rc = EXIT_USAGE;
     if (!serve_start(cmd, table, argc, argv, false, &o, &rc))
         goto out;
-    rc = EXIT_FAILED;
     if (!plain_address(o.grpc) || !plain_address(o.http)) {
         fprintf(stderr, "weir up: --grpc and --http are addresses such as 127.0.0.1:4317\n");
-        rc = EXIT_USAGE;
         goto out;
     }
     if (!serve_open(&o, true, &s, &e)) {
         cli_fail(cmd, &e);
+        rc = e.code == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
         goto out;
     }
     put_config(&text, &o);

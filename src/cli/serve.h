@@ -23,7 +23,8 @@ struct serve {
     struct api *api;
     struct http_server *api_server, *ui_server;
 };
-/* Opens all of it; with `with_page` the page's port too. On failure what was opened is closed again. */
+/* Opens all of it; with `with_page` the page's port too. On failure what was opened is closed again; ERR_INVALID: a setting
+ * is to blame. */
 MUST_USE bool serve_open(const struct serve_options *o, bool with_page, struct serve *ret, struct err *e);
 /* Stops accepting, finishes what is under way as far as that is done by `stop_by_ms` (cli_stop_by()), closes in the reverse
  * order. */

@@ -57,6 +57,14 @@ def test_check_names_the_place(tmp_path, old, new, hint):
     assert r.returncode == 0 and 'good' in r.stdout, r.stderr
 
 
+@pytest.mark.parametrize('args, hint', [(['--api', 'nonsense'], 'host:port'), (['--durability', 'sometimes'], 'none of always'),
+                                        (['--max-concurrent-queries', '0'], 'at least 1'), (['--cert-file', 'x'], 'key_file is not')])
+def test_a_bad_setting_is_bad_usage(args, hint, tmp_path):
+    """Also where only the part that uses the setting finds it: a supervisor need not try again."""
+    r = weir('store', '--api', '127.0.0.1:0', '--data-dir', tmp_path, *args)
+    assert r.returncode == 2 and hint in r.stderr, (r.returncode, r.stderr)
+
+
 def test_a_taken_port_is_named(house):
     store = house.store()
     taken = f'127.0.0.1:{store.port("api")}'
