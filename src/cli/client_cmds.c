@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/vec.h"
 #include "net/client.h"
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -212,8 +213,10 @@ static void put_labels_text(struct buf *out, struct json labels)
 {
     buf_char(out, '{');
     bool first = true;
-    for (struct json_iter it = json_iter(labels); json_next(&it); first = false)
-        buf_fmt(out, "%s" SV_FMT "=\"" SV_FMT "\"", first ? "" : ", ", SV_ARG(it.key), SV_ARG(json_string(it.value)));
+    for (struct json_iter it = json_iter(labels); json_next(&it); first = false) {
+        buf_fmt(out, "%s" SV_FMT "=", first ? "" : ", ", SV_ARG(it.key));
+        json_put_string(out, json_string(it.value)); /* its escapes are LogQL's: what is printed can be asked for */
+    }
     buf_char(out, '}');
 }
 
@@ -289,7 +292,7 @@ static void put_point(struct buf *out, struct json point)
     struct json_iter p = json_iter(point);
     if (!json_next(&p))
         return;
-    put_local_time(out, (int64_t)(json_double(p.value) * 1e9));
+    put_local_time(out, llround(json_double(p.value) * 1e3) * NS_PER_MS); /* the protocol knows milliseconds */
     if (json_next(&p) && json_kind(p.value) == JSON_STRING)
         buf_fmt(out, "  " SV_FMT "\n", SV_ARG(json_string(p.value)));
 }
@@ -355,7 +358,7 @@ static int ask(const struct command *cmd, const struct client_options *o, struct
     buf_char(url, 0);
     bool ok = buf_ok(url, &e) && fetch(o, url->p, &body, &e) && json_parser_new(RESPONSE_MAX, JSON_DEPTH, &parser, &e) &&
               json_parse(parser, buf_view(&body), &root, &e) && print(root, o, &out, &e) && buf_ok(&out, &e);
-    if (ok && fwrite(out.p, 1, out.n, stdout) != out.n)
+    if (ok && (fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0))
         ok = err_sys(&e, "cannot write the result");
     json_parser_free(parser);
     return ok ? EXIT_DONE : cli_fail(cmd, &e);

@@ -116,6 +116,30 @@ def test_query_prints_lines(filled):
     assert r.returncode == 0 and re.search(r'\b6\b', r.stdout), r.stdout + r.stderr
 
 
+def test_points_are_printed_to_the_millisecond(filled):
+    r = weir('query', '--addr', filled, '--instant', '--to', '1700000000.123', 'vector(1)')
+    assert r.returncode == 0 and '20.123  1\n' in r.stdout, r.stdout + r.stderr
+
+
+def test_labels_are_printed_as_they_can_be_asked_for(house):
+    store = house.store()
+    text = 'C:\\tmp "x"\nend'
+    push = {'streams': [{'stream': {'path': text}, 'values': [[str(time.time_ns()), 'line']]}]}
+    r = request(store.address['api'], 'POST', '/loki/api/v1/push', json.dumps(push), {'Content-Type': 'application/json'})
+    assert r.status == 204, r.text
+    r = weir('series', '--addr', store.address['api'])
+    assert len(r.stdout.splitlines()) == 1, r.stdout
+    r = weir('query', '--addr', store.address['api'], '--output', 'raw', r.stdout.strip())
+    assert r.stdout == 'line\n', r.stdout + r.stderr
+
+
+def test_output_that_cannot_be_written_is_a_failure(filled):
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        r = subprocess.run([WEIR, 'query', '--addr', filled, '{service_name="till"}'], stdin=subprocess.DEVNULL, stdout=full,
+                           stderr=subprocess.PIPE, text=True, timeout=30)
+    assert r.returncode == 1 and 'No space left' in r.stderr, r.stderr
+
+
 def test_labels_and_series(filled):
     assert weir('labels', '--addr', filled).stdout.split() == ['level', 'service_instance_id', 'service_name']
     assert weir('labels', '--addr', filled, 'service_name').stdout.split() == ['till']
