@@ -211,9 +211,9 @@ static void run(struct shop *shop)
 {
     double rate = shop->opt.rate, bugs = shop->opt.bug_mode ? MAX(shop->opt.bugs, 30.0) : shop->opt.bugs;
     int64_t start = clock_mono_ms(), end = shop->opt.seconds ? start + (int64_t)shop->opt.seconds * 1000 : INT64_MAX;
-    double due = (double)start, bug_due = bugs > 0 ? (double)start + MIN(60000 / bugs, 2000.0) : (double)INT64_MAX;
+    double due = rate > 0 ? (double)start : (double)INT64_MAX, bug_due = bugs > 0 ? (double)start + MIN(60000 / bugs, 2000.0) : (double)INT64_MAX;
     while (clock_mono_ms() < end && !shop->failed) {
-        int64_t next = MIN((int64_t)MIN(due, bug_due), end);
+        int64_t next = (int64_t)MIN(MIN(due, bug_due), MIN((double)end, (double)clock_mono_ms() + 60000));
         int sig = signal_until(next);
         if (sig == SIGTERM || sig == SIGINT)
             return;
@@ -224,7 +224,7 @@ static void run(struct shop *shop)
             happen(shop, SHOP_BREAK);
             bug_due = now + 60000 / bugs * (0.5 + rand_unit());
         }
-        for (; due <= now && rate > 0; due += MAX(happen(shop, something()), 1u) * 1000 / rate)
+        for (; due <= now; due += MAX(happen(shop, something()), 1u) * 1000 / rate)
             if (due < now - 1000)
                 due = now;
     }

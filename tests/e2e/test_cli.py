@@ -1,6 +1,7 @@
 """The program on the command line: what it prints, and how it ends: 0 done, 1 failed, 2 bad usage or configuration."""
 import json
 import re
+import resource
 import socket
 import subprocess
 import time
@@ -138,6 +139,14 @@ def test_output_that_cannot_be_written_is_a_failure(filled):
         r = subprocess.run([WEIR, 'query', '--addr', filled, '{service_name="till"}'], stdin=subprocess.DEVNULL, stdout=full,
                            stderr=subprocess.PIPE, text=True, timeout=30)
     assert r.returncode == 1 and 'No space left' in r.stderr, r.stderr
+
+
+def test_a_demo_at_rest_costs_nothing(filled):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    r = weir('demo', '--endpoint', 'http://127.0.0.1:1', '--rate', 0, '--bugs', 0, '--seconds', 2)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert r.returncode == 0, r.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1, 'it was busy with nothing'
 
 
 def test_labels_and_series(filled):
