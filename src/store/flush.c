@@ -130,6 +130,18 @@ bool flush_once(struct store *st, struct err *e)
     return true;
 }
 
+static bool memory_pressed(const struct store *st)
+{
+    lock_assert_held(&st->head.mu);
+    return st->head.active.memory + st->head.sealed.memory > st->cfg->memory_max_bytes / 2;
+}
+
+bool flush_pressed(struct store *st)
+{
+    LOCK_SCOPED(&st->head.mu);
+    return memory_pressed(st);
+}
+
 /* Size or age of the head, or size of the log, ask for a flush. */
 bool flush_due(struct store *st)
 {
@@ -138,7 +150,7 @@ bool flush_due(struct store *st)
     const struct chunk_list *a = &st->head.active;
     bool any = a->chunks.n > 0 || st->head.sealed.chunks.n > 0;
     bool due = st->head.sealed.chunks.n > 0 || a->line_bytes >= st->cfg->head_max_bytes ||
-               a->memory + st->head.sealed.memory > st->cfg->memory_max_bytes / 2 ||
+               a->rows >= st->cfg->head_max_rows || memory_pressed(st) ||
                (a->oldest_mono_ns && clock_mono_ns() - a->oldest_mono_ns >= st->cfg->head_max_age);
     lock_release(&st->head.mu);
     if (due || !any)

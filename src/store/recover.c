@@ -273,8 +273,8 @@ static bool replay_frame(struct store *st, uint64_t seq, sv bytes, struct buf *b
         err_set(&why, ERR_INVALID, "%u records that were taken once are refused by this release", refused);
         keep_frame(st, seq, bytes, why.msg);
     }
-    if (ok)
-        return !flush_due(st) || flush_once(st, e);
+    if (ok) /* what is merely due is written once the store serves */
+        return !flush_pressed(st) || flush_once(st, e);
     if (why.code != ERR_CORRUPT && why.code != ERR_PARSE) {
         *e = why;
         return err_ctx(e, "log frame %" PRIu64, seq);

@@ -21,6 +21,7 @@ const struct option store_options[] = {
     O(BOOL, discover_service_name, "true", "streams without service_name get one from other labels"),
     O(BOOL, discover_log_levels, "true", "records get the metadata `detected_level`"),
     O(BYTES, head_max_bytes, "64MiB", "line bytes in memory that are written to a part"),
+    O(U64, head_max_rows, "300000", "rows in memory that are written to a part; they bound how long a start takes"),
     O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
@@ -64,6 +65,8 @@ static bool config_check(const struct store_config *cfg, struct err *e)
         return err_set(e, ERR_INVALID, "'data_dir' is empty");
     if (cfg->head_max_bytes < 64 << 10)
         return err_set(e, ERR_INVALID, "'head_max_bytes' must be at least 64KiB");
+    if (cfg->head_max_rows < 1000)
+        return err_set(e, ERR_INVALID, "'head_max_rows' must be at least 1000");
     if (cfg->memory_max_bytes < cfg->head_max_bytes)
         return err_set(e, ERR_INVALID, "'memory_max_bytes' must not be below 'head_max_bytes'");
     if (cfg->streams_max_bytes < 64 << 10)

@@ -61,6 +61,7 @@ MUST_USE bool flush_start(struct store *st, struct err *e);
 void flush_stop(struct store *st);
 void flush_poke(struct store *st);           /* conditions may be met: look */
 bool flush_due(struct store *st);
+bool flush_pressed(struct store *st);        /* the rows take too much memory to wait */
 MUST_USE bool flush_once(struct store *st, struct err *e); /* the flusher's thread, or before it runs */
 
 /* One moment: parts and chunks with references, head chunks in the order of acceptance. */

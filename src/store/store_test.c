@@ -366,6 +366,24 @@ TEST(a_small_head_flushes_by_itself)
     fixture_done(&f);
 }
 
+/* Short lines make many rows before they make many bytes, and each costs time at the next start. */
+TEST(many_rows_flush_by_themselves)
+{
+    struct fixture f;
+    struct rec r[100];
+    fixture_config(&f);
+    f.cfg.head_max_rows = 1000;
+    REQUIRE(fixture_open(&f));
+    for (int k = 0; k < 10; k++) {
+        for (size_t i = 0; i < ARRAY_LEN(r); i++)
+            r[i] = (struct rec){.ts = k * 1000 + (int64_t)i + 1, .line = "x"};
+        CHECK_EQ(push_records(f.st, "a", r, ARRAY_LEN(r)).code, PUSH_SENT);
+    }
+    struct metric *flushes = metrics_get(f.metrics, METRIC_COUNTER, "weir_store_flushes_total", "", (const char *[]){NULL});
+    CHECK_SOON(metric_value(flushes) == 1, 5000);
+    fixture_done(&f);
+}
+
 TEST(bad_settings_are_named)
 {
     static const struct {
