@@ -538,6 +538,16 @@ TEST(series_memory_deadline_and_cancellation)
     arena_done(&a);
 }
 
+/* What a join needs does not grow with the number of steps. */
+TEST(memory_of_a_join)
+{
+    struct logql_params p = {.start_ns = 40 * S, .end_ns = 9000 * S, .step_ns = S, .max_memory = 1 << 20};
+    check_run(samples, ARRAY_LEN(samples),
+              "(count_over_time({app=~\".+\"}[9000s]) * on(app, env) group_left(x) sum by (app, env) (count_over_time({app=~\".+\"}"
+              "[9000s]))) > 100",
+              &p, __LINE__, "matrix\n", NULL);
+}
+
 /* Large rows are not first finished by the batch. */
 TEST(cancellation_within_a_batch)
 {

@@ -35,6 +35,8 @@ struct node {
     size_t cap_order;
     struct vec_key *keys; /* binary: by key id, what the step has seen */
     size_t n_keys, cap_keys;
+    struct label *joined; /* binary: room for the labels of one result */
+    size_t cap_joined;
     uint32_t empty_set; /* vector() */
 };
 
@@ -399,15 +401,20 @@ static bool pair_value(const struct binary *b, double left, double right, double
 }
 
 /* All labels of the many side, with the included ones from the one side. */
-static bool group_result_set(struct run *r, const struct binary *b, uint32_t many, uint32_t one, uint32_t *ret)
+static bool group_result_set(struct run *r, struct node *node, uint32_t many, uint32_t one, uint32_t *ret)
 {
+    const struct binary *b = &node->x->bin;
     if (!b->n_include) {
         *ret = many;
         return true;
     }
     struct labels m = r->sets.at[many], o = r->sets.at[one];
-    struct label *to = arena_alloc(&r->work, (m.n + b->n_include) * sizeof *to);
-    size_t n = 0;
+    size_t n = 0, most = m.n + b->n_include;
+    if (most > node->cap_joined) {
+        node->joined = arena_alloc(&r->work, most * 2 * sizeof *node->joined);
+        node->cap_joined = node->joined ? most * 2 : 0;
+    }
+    struct label *to = node->joined;
     if (!to)
         return run_nomem(r);
     for (size_t i = 0; i < m.n; i++)
@@ -467,7 +474,7 @@ static bool step_vectors(struct run *r, struct node *n, size_t k)
             key->used_step = k + 1;
             set = key_set;
         } else {
-            if (!group_result_set(r, b, m->set, o->set, &set))
+            if (!group_result_set(r, n, m->set, o->set, &set))
                 return false;
             struct vec_key *result = key_at(r, n, set);
             if (!result)
