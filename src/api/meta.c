@@ -136,12 +136,9 @@ static bool put_series(void *ctx, struct labels l)
 }
 
 /* "match" or "match[]": the n-th of either name. */
-static sv match_param(const struct params *p, size_t nth)
+static sv match_param(const struct params *p, size_t n_bracketed, size_t nth)
 {
-    size_t n = 0;
-    while (params_nth(p, SV("match[]"), n).p)
-        n++;
-    return nth < n ? params_nth(p, SV("match[]"), nth) : params_nth(p, SV("match"), nth - n);
+    return nth < n_bracketed ? params_nth(p, SV("match[]"), nth) : params_nth(p, SV("match"), nth - n_bracketed);
 }
 
 static bool series_of(struct call *c, sv selector, struct series *s, struct err *e)
@@ -159,13 +156,16 @@ static bool series_of(struct call *c, sv selector, struct series *s, struct err 
 static bool answer_series(struct call *c, const struct matcher *m, size_t n, struct arena *a, struct buf *out,
                           struct err *e)
 {
-    struct series s = {.out = out, .a = a, .several = match_param(&c->params, 1).p != NULL};
+    size_t n_bracketed = 0;
+    while (params_nth(&c->params, SV("match[]"), n_bracketed).p)
+        n_bracketed++;
+    struct series s = {.out = out, .a = a, .several = match_param(&c->params, n_bracketed, 1).p != NULL};
     buf_sv(out, SV("{\"status\":\"success\",\"data\":["));
     size_t i = 0;
     bool ok;
     do
-        ok = series_of(c, match_param(&c->params, i), &s, e);
-    while (ok && match_param(&c->params, ++i).p);
+        ok = series_of(c, match_param(&c->params, n_bracketed, i), &s, e);
+    while (ok && match_param(&c->params, n_bracketed, ++i).p);
     map_done(&s.seen);
     buf_sv(out, SV("]}\n"));
     return ok;
