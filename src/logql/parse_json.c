@@ -1,10 +1,11 @@
 /* parse_json.c - labels out of JSON lines.
  * One pass over the bytes, recursive for nested objects with a depth cap; values are views into the line unless an escape
- * has to be decoded. Lenient where jsonparser, which Loki uses, is: text after the object is ignored, control characters
+ * has to be decoded. A nested member's name holds those of all around it, so a short line can ask for very long names: what
+ * they take together has a cap, too. Lenient where jsonparser, which Loki uses, is: text after the object is ignored, control characters
  * may stand in strings. */
 #include "logql/line_parse.h"
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = 64, MAX_NESTED_NAMES = 1 << 20 };
 
 enum json_type { TYPE_BAD, TYPE_STRING, TYPE_NUMBER, TYPE_BOOL, TYPE_NULL, TYPE_OBJECT, TYPE_ARRAY };
 struct cursor {
@@ -275,7 +276,8 @@ struct flatten {
     struct label_row *r;
     const struct parse_hints *h;
     size_t found;
-    bool done; /* all that is wanted was found */
+    size_t nested_names; /* bytes */
+    bool done;           /* all that is wanted was found */
 };
 
 static void flatten_value(struct flatten *f, sv name, sv value)
@@ -298,6 +300,9 @@ static bool flatten_object(struct flatten *f, struct cursor *c, sv prefix, size_
             return false;
         sv key = escaped ? json_decoded(f->r->a, raw, &ok) : raw;
         if (escaped && !ok)
+            return false;
+        f->nested_names += prefix.n ? prefix.n + key.n + 1 : 0;
+        if (f->nested_names > MAX_NESTED_NAMES)
             return false;
         sv name = sanitised_name(f->r->a, prefix, key);
         blanks(c);
@@ -329,7 +334,8 @@ void json_extract_all(sv line, const struct parse_hints *h, struct label_row *r)
     struct cursor c = {line.p, line.p + line.n};
     struct flatten f = {.r = r, .h = h};
     if (!take(&c, '{') || !flatten_object(&f, &c, SV_NULL, 0))
-        set_error(r, SV("Value looks like object, but can't find closing '}' symbol"));
+        set_error(r, f.nested_names > MAX_NESTED_NAMES ? SV("the names of nested members take more than 1 MiB")
+                                                       : SV("Value looks like object, but can't find closing '}' symbol"));
 }
 
 /* ---- json with extractions ---- */

@@ -538,6 +538,29 @@ TEST(series_memory_deadline_and_cancellation)
     arena_done(&a);
 }
 
+/* A short line may ask for long names: each member of an object has those around it in its own. */
+TEST(names_of_nested_members_have_a_cap)
+{
+    enum { KEY = 20 << 10, MEMBERS = 4000 };
+    struct buf line = {0};
+    buf_sv(&line, SV("{\"first\":1,\""));
+    for (int i = 0; i < KEY; i++)
+        buf_char(&line, 'k');
+    buf_sv(&line, SV("\":{"));
+    for (int i = 0; i < MEMBERS; i++)
+        buf_fmt(&line, "%s\"a%d\":1", i ? "," : "", i);
+    buf_sv(&line, SV("}}"));
+    buf_char(&line, 0);
+    REQUIRE(!line.failed);
+    struct test_row row = {"a=b", S, line.p, NULL};
+    struct logql_params p = {.end_ns = 10 * S, .limit = 10};
+    check_run(&row, 1, "{a=\"b\"} | json | keep first | line_format `x`", &p, __LINE__,
+              "{}\n 1 x + {__error__=\"JSONParserErr\", __error_details__=\"the names of nested members take more than 1 MiB\", "
+              "first=\"1\"}\n",
+              NULL);
+    buf_done(&line);
+}
+
 /* What a join needs does not grow with the number of steps. */
 TEST(memory_of_a_join)
 {
