@@ -84,7 +84,7 @@ static bool add_entry(struct log_run *lr, const struct pipeline *pl, const struc
     if (row->n_parsed || row->error.p || row->error_details.p)
         en.parsed = label_row_labels(row, LABEL_PARSED | LABEL_ERRORS, row->a);
     if (row->a->failed)
-        return run_nomem(r);
+        return arena_err(row->a, r->e, "memory of one entry");
     if (shown_already(lr, set, &en))
         return true;
     struct logql_stream *st = &lr->streams[set];

@@ -217,7 +217,10 @@ static bool find_series(struct range_node *n, const struct label_row *row, const
         *ret = (uintptr_t)slot->value - 1;
     } else {
         uint32_t set;
-        bool ok = label_sets_put(&n->r->sets, identity(n, row), &set) && !row->a->failed && series_of_set(n, set, ret);
+        struct labels id = identity(n, row);
+        if (row->a->failed)
+            return arena_err(row->a, n->r->e, "memory of one entry");
+        bool ok = label_sets_put(&n->r->sets, id, &set) && series_of_set(n, set, ret);
         if (slot) {
             slot->key = arena_sv(&n->r->work, sv_make(&info, sizeof info));
             slot->value = (void *)(uintptr_t)(ok ? *ret + 1 : 0);

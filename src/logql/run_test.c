@@ -561,6 +561,20 @@ TEST(names_of_nested_members_have_a_cap)
     buf_done(&line);
 }
 
+TEST(memory_of_one_entry_has_a_cap)
+{
+    struct buf query = {0};
+    buf_sv(&query, SV("{a=\"b\"} | line_format `"));
+    for (int i = 0; i < 80; i++)
+        buf_sv(&query, SV("{{repeat 1000000 \"x\" | trunc 1}}"));
+    buf_put(&query, "`", 2);
+    REQUIRE(!query.failed);
+    struct test_row row = {"a=b", S, "x", NULL};
+    struct logql_params p = {.end_ns = 10 * S, .limit = 10};
+    check_run(&row, 1, query.p, &p, __LINE__, NULL, "needs more than 67108864 bytes of memory (memory of one entry)");
+    buf_done(&query);
+}
+
 /* What a join needs does not grow with the number of steps. */
 TEST(memory_of_a_join)
 {
