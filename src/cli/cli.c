@@ -87,6 +87,13 @@ static void handled_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
+void cli_problems(const struct command *cmd, struct buf *problems, const struct err *e)
+{
+    fprintf(stderr, SV_FMT, SV_ARG(buf_view(problems)));
+    if (sv_find(buf_view(problems), sv_of(e->msg)) == SV_NPOS)
+        cli_fail(cmd, e);
+}
+
 void cli_signals_block(void)
 {
     sigset_t set;

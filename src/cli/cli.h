@@ -36,6 +36,9 @@ const char *cli_config_path(int argc, char **argv); /* NULL when not given */
 /* "weir store: <what> <err>", to stderr; returns the exit code. */
 int cli_fail(const struct command *cmd, const struct err *e);
 
+/* The problems of a configuration to stderr, one a line; then, unless it is among them, why that is the end. */
+void cli_problems(const struct command *cmd, struct buf *problems, const struct err *e);
+
 /* Blocks the signals we handle in this thread and those it starts later; call before any thread exists. */
 void cli_signals_block(void);
 /* Waits for SIGTERM, SIGINT or SIGHUP and returns it. */

@@ -68,11 +68,10 @@ int cmd_check(const struct command *cmd, int argc, char **argv)
         return EXIT_USAGE;
     }
     bool ok = collector_check(argv[at], &problems, &e);
-    fprintf(ok ? stdout : stderr, SV_FMT, SV_ARG(buf_view(&problems)));
-    if (ok) {
-        printf("%s: good\n", argv[at]);
-        return EXIT_DONE;
+    if (!ok) {
+        cli_problems(cmd, &problems, &e);
+        return EXIT_USAGE;
     }
-    cli_fail(cmd, &e);
-    return EXIT_USAGE;
+    printf(SV_FMT "%s: good\n", SV_ARG(buf_view(&problems)), argv[at]);
+    return EXIT_DONE;
 }

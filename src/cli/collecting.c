@@ -9,10 +9,10 @@ static bool read_config(const struct collecting *c, const struct command *cmd, s
     struct err e = {0};
     bool ok = c->path ? collector_config_load(c->path, c->sinks, c->n_sinks, ret, &problems, &problems, &e)
                       : collector_config_parse(c->text, "built-in", c->sinks, c->n_sinks, ret, &problems, &problems, &e);
-    if (problems.n)
-        fprintf(stderr, SV_FMT, SV_ARG(buf_view(&problems)));
     if (!ok)
-        cli_fail(cmd, &e);
+        cli_problems(cmd, &problems, &e);
+    else if (problems.n)
+        fprintf(stderr, SV_FMT, SV_ARG(buf_view(&problems)));
     return ok;
 }
 

@@ -53,6 +53,8 @@ def test_check_names_the_place(tmp_path, old, new, hint):
         r = weir(*command)
         assert r.returncode == 2, r.stdout + r.stderr
         assert re.search(rf'c\.yaml:{line}', r.stderr) and hint in r.stderr, r.stderr
+        said = [text.rpartition('c.yaml:')[2] for text in r.stderr.splitlines()]
+        assert len(said) == len(set(said)), f'said twice: {r.stderr}'
     file.write_text(GOOD)
     r = weir('check', file)
     assert r.returncode == 0 and 'good' in r.stdout, r.stderr
