@@ -18,7 +18,7 @@ struct store_config { /* filled from store_options */
     bool level_label;         /* index label `level` = severity text (OTLP) */
     bool discover_service_name, discover_log_levels;
     uint64_t head_max_bytes;  /* raw bytes in the head that trigger a flush to a part */
-    uint64_t head_max_rows;   /* rows that do: a start after a crash takes about 1.3 us for each */
+    uint64_t head_max_rows;   /* rows that do: a start after a crash takes about 1 us for each */
     int64_t head_max_age;
     uint64_t wal_max_bytes;
     uint64_t memory_max_bytes; /* push-back (503) above this */
