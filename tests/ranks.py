@@ -19,12 +19,13 @@ MAY = {
     'otlp': set(),
     'spool': set(),
     'ui': set(),
-    'sdk': {'net', 'otlp', 'spool'},
+    'backlog': {'otlp', 'spool'},
+    'sdk': {'net', 'otlp', 'spool', 'backlog'},
     'store': {'otlp', 'spool'},
     'logql': {'otlp', 'store'},
-    'collector': {'net', 'otlp', 'spool'},
+    'collector': {'net', 'otlp', 'spool', 'backlog'},
     'api': {'net', 'otlp', 'store', 'logql', 'ui'},
-    'cli': {'net', 'otlp', 'spool', 'ui', 'sdk', 'store', 'logql', 'collector', 'api'},
+    'cli': {'net', 'otlp', 'spool', 'ui', 'backlog', 'sdk', 'store', 'logql', 'collector', 'api'},
 }
 PUBLIC = {'sdk', 'cli'}  # who may include the public headers
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)

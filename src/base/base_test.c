@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/crc32c.h"
+#include "base/endian.h"
 #include "base/io.h"
 #include "base/lock.h"
 #include "base/map.h"
@@ -151,6 +152,27 @@ TEST(crc32c_known_values)
     uint8_t zeros[32] = {0};
     CHECK_EQ(crc32c(0, zeros, 32), 0x8a9136aau);
     CHECK_EQ(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
+}
+
+/* One word into a lane, by the plain function: which complements what goes in and what comes out. */
+static uint32_t lane_step(uint32_t lane, uint64_t word)
+{
+    uint8_t b[8];
+    put_le64(b, word);
+    return ~crc32c(~lane, b, sizeof b);
+}
+
+TEST(crc32c_lanes_are_three_crcs_in_turn)
+{
+    uint64_t words[40];
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        words[i] = rand_u64();
+    for (size_t n = 0; n <= ARRAY_LEN(words); n++) {
+        uint32_t lane[3] = {lane_step(0, 5), lane_step(0, 6), 0x9e3779b9u};
+        for (size_t i = 0; i < n; i++)
+            lane[i % 3] = lane_step(lane[i % 3], words[i]);
+        CHECK_EQ(crc32c_lanes(5, 6, words, n * 8), lane_step(lane[0], (uint64_t)lane[1] << 32 | lane[2]));
+    }
 }
 
 TEST(varint_round_trip_and_limits)

@@ -146,6 +146,20 @@ bool io_allocate(int fd, uint64_t size, const char *what, struct err *e)
     return sys ? err_sys_code(e, sys, "cannot allocate %llu bytes for '%s'", (unsigned long long)size, what) : true;
 }
 
+bool io_reserve(int fd, uint64_t size, const char *what, struct err *e)
+{
+    static const char zeros[1 << 16];
+    int sys = fault_for(IO_ALLOCATE, what, NULL);
+    if (!sys && fallocate(fd, 0, 0, (off_t)size) == 0)
+        return true;
+    sys = sys ? sys : errno;
+    bool ok = sys == EOPNOTSUPP || sys == ENOSYS || err_sys_code(e, sys, "cannot allocate %llu bytes for '%s'",
+                                                                  (unsigned long long)size, what);
+    for (uint64_t at = 0; ok && at < size; at += sizeof zeros)
+        ok = io_pwrite_all(fd, sv_make(zeros, MIN(sizeof zeros, (size_t)(size - at))), at, what, e);
+    return ok;
+}
+
 bool io_truncate(int fd, uint64_t size, const char *what, struct err *e)
 {
     int sys = fault_for(IO_TRUNCATE, what, NULL);
@@ -168,6 +182,22 @@ bool io_unlinkat(int dirfd, const char *name, struct err *e)
     if (!sys && unlinkat(dirfd, name, 0) != 0 && errno != ENOENT)
         sys = errno;
     return sys ? err_sys_code(e, sys, "cannot remove '%s'", name) : true;
+}
+
+bool io_mkdirat(int dirfd, const char *name, mode_t mode, struct err *e)
+{
+    int sys = fault_for(IO_OPEN, name, NULL);
+    if (!sys && mkdirat(dirfd, name, mode) != 0)
+        sys = errno;
+    return sys ? err_sys_code(e, sys, "cannot make directory '%s'", name) : true;
+}
+
+bool io_rmdirat(int dirfd, const char *name, struct err *e)
+{
+    int sys = fault_for(IO_UNLINK, name, NULL);
+    if (!sys && unlinkat(dirfd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+        sys = errno;
+    return sys ? err_sys_code(e, sys, "cannot remove directory '%s'", name) : true;
 }
 
 /* The name of a new directory lasts once the directory that holds it is synced. */
@@ -215,16 +245,24 @@ bool io_open_dir(const char *path, int *ret_fd, struct err *e)
     return true;
 }
 
+bool io_lock_file(int fd, const char *what, struct err *e)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (errno == EWOULDBLOCK)
+        return err_set(e, ERR_UNAVAILABLE, "%s is in use by another process", what);
+    return err_sys(e, "cannot lock %s", what);
+}
+
 bool io_lock_dir(int dirfd, const char *dir, int *ret_fd, struct err *e)
 {
     SCOPED(io_close) int fd = -1;
+    char what[320];
+    snprintf(what, sizeof what, "directory '%.300s'", dir);
     if (!io_openat(dirfd, "LOCK", O_RDWR | O_CREAT, 0640, &fd, e))
-        return err_ctx(e, "directory '%s'", dir);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK)
-            return err_set(e, ERR_UNAVAILABLE, "directory '%s' is in use by another process", dir);
-        return err_sys(e, "cannot lock directory '%s'", dir);
-    }
+        return err_ctx(e, "%s", what);
+    if (!io_lock_file(fd, what, e))
+        return false;
     *ret_fd = TAKE_FD(fd);
     return true;
 }

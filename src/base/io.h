@@ -16,13 +16,21 @@ MUST_USE bool io_pread_all(int fd, void *to, size_t n, uint64_t off, const char 
 MUST_USE bool io_datasync(int fd, const char *what, struct err *e);
 MUST_USE bool io_sync_dir(int dirfd, const char *what, struct err *e);
 MUST_USE bool io_allocate(int fd, uint64_t size, const char *what, struct err *e); /* fallocate; ok when unsupported */
+/* The same, but the space is there afterwards: where fallocate is unsupported, zeros are written. For files that are mapped,
+ * where a full disk would otherwise show as SIGBUS. */
+MUST_USE bool io_reserve(int fd, uint64_t size, const char *what, struct err *e);
 MUST_USE bool io_truncate(int fd, uint64_t size, const char *what, struct err *e);
 MUST_USE bool io_renameat(int dirfd, const char *from, const char *to, struct err *e);
 MUST_USE bool io_unlinkat(int dirfd, const char *name, struct err *e); /* a missing file is fine */
+MUST_USE bool io_mkdirat(int dirfd, const char *name, mode_t mode, struct err *e); /* fails when it exists */
+MUST_USE bool io_rmdirat(int dirfd, const char *name, struct err *e);              /* a missing one is fine */
 MUST_USE bool io_mkdir_all(const char *path, struct err *e);           /* like mkdir -p, mode 0750; what is new is synced */
 MUST_USE bool io_open_dir(const char *path, int *ret_fd, struct err *e);
 /* Takes an exclusive lock file (flock on dir/LOCK); ERR_UNAVAILABLE names the directory when another process has it. */
 MUST_USE bool io_lock_dir(int dirfd, const char *dir, int *ret_fd, struct err *e);
+/* flock(2) on an open file: exclusive, without waiting. It lasts until the last copy of the descriptor is closed, also in
+ * forked children. ERR_UNAVAILABLE: another process has it. */
+MUST_USE bool io_lock_file(int fd, const char *what, struct err *e);
 /* temp file → datasync → rename → sync directory: afterwards `name` holds these bytes, or the old ones. */
 MUST_USE bool io_replace_file(int dirfd, const char *name, sv bytes, struct err *e);
 MUST_USE bool io_read_file(int dirfd, const char *name, struct buf *ret, struct err *e); /* capped by ret->max */

@@ -660,3 +660,9 @@ void spool_close(struct spool *sp)
         count_failure(sp); /* some frames may be delivered again */
     spool_free(sp);
 }
+
+void spool_forget(struct spool *sp)
+{
+    ASSERT(!sp || !sp->thread_started);
+    spool_free(sp);
+}

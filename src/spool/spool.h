@@ -46,6 +46,10 @@ MUST_USE bool spool_open(const struct spool_config *cfg, struct spool **ret, str
  * comes after. NULL is fine. */
 void spool_close(struct spool *sp);
 
+/* In a forked child: closes what was inherited and frees it, without a word to the disk: the spool is still the parent's.
+ * Readers are closed before; the parent held no lock of it while forking. Not with own_thread. NULL is fine. */
+void spool_forget(struct spool *sp);
+
 /* Appends and waits until it is safe (and, when 64 MiB wait for the disk already, for room). Any thread; concurrent callers share one sync. Nothing is queued on failure:
  * ERR_FULL (cap reached or disk full), ERR_IO, ERR_LIMIT (frame above max_frame_bytes), ERR_CLOSED. */
 MUST_USE bool spool_append(struct spool *sp, sv frame, uint64_t *ret_seq, struct err *e);

@@ -1,0 +1,473 @@
+/* backlog.c - see backlog.h. A batch is put together in memory, from the spool's next frame or the ring's next records, and is
+ * "out" until it is settled. Where it is stored meanwhile changes under it: spilling moves it from the ring into the spool, and
+ * dropping the oldest may leave nothing of it but the copy in memory, which is still sent. */
+#include "backlog/backlog_int.h"
+#include "base/clock.h"
+#include "base/endian.h"
+#include "base/io.h"
+#include "otlp/write.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A spool frame: 0 records u32 | 4 zero u32 | 8 u64: the ring's position below which its records are in the spool, with this
+ * frame | 16 ExportLogsServiceRequest. So a death between appending the frame and releasing the ring repeats nothing. */
+enum { FRAME_HEAD = 16 };
+#define SCOPES_MAX 64        /* distinct scopes of a batch; more are sent in further batches */
+#define STUCK_MS 10000       /* a put that takes this long is not waited for any longer */
+#define BATCH_BYTES_KEPT (1u << 20)
+
+struct item {
+    uint32_t scope; /* index into the batch's scopes */
+    sv record;
+};
+struct piece { /* a run of the ring's frames */
+    uint64_t end;
+    uint32_t n, torn;
+};
+enum out { OUT_NONE, OUT_RING, OUT_SPOOL, OUT_MEMORY };
+
+struct backlog {
+    struct backlog_config cfg; /* base and service are not used after the start */
+    struct place place;
+    struct ring ring;
+    bool adopted;
+    uint64_t n_gone; /* puts that left the ring */
+    struct item *items; /* cfg.batch_records of them */
+
+    enum out out;
+    struct buf batch; /* FRAME_HEAD bytes, then the request */
+    struct piece out_piece; /* OUT_RING */
+    uint64_t out_seq;       /* OUT_SPOOL */
+    uint32_t out_n;
+
+    struct spool *spool; /* NULL: never needed */
+    struct spool_reader *reader; /* opened when there is something to read */
+    uint64_t next_seq;      /* frames below are gone, or out */
+    uint64_t spool_records; /* not yet out */
+    struct buf scratch;     /* a batch on its way from ring to spool */
+
+    uint64_t pending_pos; /* a put under way there… */
+    int64_t pending_ms;   /* …was first seen then; 0: none */
+    uint64_t spilled, dropped, torn;
+};
+
+/* ---- opening, closing ---- */
+
+static void backlog_free(struct backlog *bl)
+{
+    if (!bl)
+        return;
+    spool_reader_close(bl->reader);
+    spool_close(bl->spool);
+    place_done(&bl->place);
+    buf_done(&bl->batch);
+    buf_done(&bl->scratch);
+    free(bl->items);
+    free(bl);
+}
+DEFINE_SCOPED(struct backlog *, backlog_free)
+
+static struct backlog *backlog_alloc(const struct backlog_config *cfg)
+{
+    struct backlog *bl = calloc(1, sizeof *bl);
+    if (!bl)
+        return NULL;
+    place_init(&bl->place);
+    bl->cfg = *cfg;
+    bl->cfg.batch_records = MAX(cfg->batch_records, 1u);
+    bl->items = calloc(bl->cfg.batch_records, sizeof *bl->items);
+    if (!bl->items) {
+        backlog_free(bl);
+        return NULL;
+    }
+    return bl;
+}
+
+/* The spool is there when it is needed, and not before. */
+static bool open_spool(struct backlog *bl, struct err *e)
+{
+    if (bl->spool)
+        return true;
+    char path[4200];
+    snprintf(path, sizeof path, "%s/" SPOOL_NAME, bl->place.dir);
+    struct spool_config c = {.dir = path,
+                             .max_bytes = bl->cfg.spill_max_bytes,
+                             .when_full = SPOOL_REFUSE,
+                             .sync = bl->cfg.durable ? SPOOL_SYNC_ALWAYS : SPOOL_SYNC_OFF};
+    if (!spool_open(&c, &bl->spool, NULL, e))
+        return false;
+    bl->next_seq = spool_first_seq(bl->spool);
+    return true;
+}
+
+bool backlog_new(const struct backlog_config *cfg, sv resource, struct backlog **ret, struct err *e)
+{
+    SCOPED(backlog_free) struct backlog *bl = backlog_alloc(cfg);
+    uint64_t data = cfg->ring_bytes, dict = cfg->dict_bytes + resource.n;
+    size_t n = ring_size(&data, &dict);
+    if (!bl)
+        return err_nomem(e);
+    if (!(cfg->base ? place_make(&bl->place, cfg->base, cfg->service, n, cfg->durable, e) : place_make_memory(&bl->place, n, e)))
+        return false;
+    ring_init(&bl->ring, bl->place.map, data, dict, (uint32_t)getpid());
+    if (!ring_define(&bl->ring, resource)) {
+        place_remove(&bl->place);
+        return err_set(e, ERR_LIMIT, "the resource of %zu bytes does not fit into the ring's dictionary", resource.n);
+    }
+    *ret = TAKE(bl);
+    return true;
+}
+
+bool backlog_adopt(const struct backlog_config *cfg, const char *name, struct backlog **ret, struct err *e)
+{
+    SCOPED(backlog_free) struct backlog *bl = backlog_alloc(cfg);
+    if (!bl)
+        return err_nomem(e);
+    bl->adopted = true;
+    if (!place_take(&bl->place, cfg->base, name, e) || !ring_attach(&bl->ring, bl->place.map, bl->place.map_bytes, e) ||
+        (place_has_spool(&bl->place) && !open_spool(bl, e)))
+        return err_ctx(e, "backlog '%s/%s'", cfg->base, name);
+    *ret = TAKE(bl);
+    return true;
+}
+
+static uint64_t ring_waiting(const struct backlog *bl)
+{
+    uint64_t n_put = atomic_load_explicit(&bl->ring.h->n_put, memory_order_relaxed);
+    return n_put > bl->n_gone ? n_put - bl->n_gone : 0;
+}
+
+int64_t backlog_close(struct backlog *bl)
+{
+    if (!bl)
+        return 0;
+    sv request;
+    uint32_t n;
+    int64_t left = -1;
+    bool memory = bl->place.ring_fd < 0, lost = bl->out == OUT_MEMORY;
+    ring_close(&bl->ring);
+    if (!bl->adopted)
+        left = (int64_t)(ring_waiting(bl) + bl->spool_records + (bl->out == OUT_SPOOL || lost ? bl->out_n : 0));
+    if (!memory && (bl->out == OUT_NONE || lost) && (bl->out = OUT_NONE, backlog_take(bl, &request, &n, NULL) == 0) &&
+        (bl->adopted || ring_tail(&bl->ring) == ring_end(&bl->ring))) {
+        spool_reader_close(TAKE(bl->reader));
+        spool_close(TAKE(bl->spool));
+        place_remove(&bl->place);
+        left = lost ? bl->out_n : 0;
+    }
+    backlog_free(bl);
+    return left;
+}
+
+void backlog_forget(struct backlog *bl)
+{
+    if (!bl)
+        return;
+    spool_reader_close(TAKE(bl->reader));
+    spool_forget(TAKE(bl->spool));
+    backlog_free(bl);
+}
+
+struct ring *backlog_ring(struct backlog *bl)
+{
+    return &bl->ring;
+}
+
+const char *backlog_dir(const struct backlog *bl)
+{
+    return bl->place.dir;
+}
+
+/* ---- from the ring into a batch ---- */
+
+/* Is the put at `pos` beyond hope? An adopted ring's always is; in our own, when it takes far too long. */
+static bool is_lost(struct backlog *bl, uint64_t pos)
+{
+    if (bl->adopted)
+        return true;
+    int64_t now = clock_mono_ms();
+    if (!bl->pending_ms || bl->pending_pos != pos) {
+        bl->pending_pos = pos;
+        bl->pending_ms = now;
+    }
+    return now - bl->pending_ms >= STUCK_MS;
+}
+
+/* How far records may be looked for. What a power cut left of an adopted ring may reach beyond its `head`. */
+static uint64_t ring_limit(const struct backlog *bl)
+{
+    return bl->adopted ? ring_tail(&bl->ring) + bl->ring.cap : ring_end(&bl->ring);
+}
+
+struct scopes {
+    uint32_t n, ref[SCOPES_MAX];
+    sv text[SCOPES_MAX];
+};
+
+/* The index of a scope, SCOPES_MAX when there is no room for another. */
+static uint32_t scope_index(struct backlog *bl, struct scopes *s, const struct ring_frame *f)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->ref[i] == f->scope && (f->scope || sv_eq(s->text[i], f->inline_scope)))
+            return i;
+    if (s->n == SCOPES_MAX)
+        return SCOPES_MAX;
+    s->ref[s->n] = f->scope;
+    s->text[s->n] = f->scope ? ring_defined(&bl->ring, f->scope) : f->inline_scope;
+    return s->n++;
+}
+
+/* Picks up to a batch's records from the ring's tail on. */
+static struct piece collect(struct backlog *bl, struct scopes *s)
+{
+    struct piece pc = {.end = ring_tail(&bl->ring)};
+    struct ring_frame f;
+    uint64_t limit = ring_limit(bl), bytes = 0, last_put = ring_end(&bl->ring);
+    for (uint64_t pos = pc.end; pc.n < bl->cfg.batch_records;) {
+        enum ring_got got = ring_look(&bl->ring, pos, limit, &f);
+        if (got == RING_END || (got == RING_PENDING && !is_lost(bl, f.pos)))
+            break;
+        if (got != RING_RECORD) {
+            pos = got == RING_TORN ? f.next : ring_pass(&bl->ring, f.pos, limit);
+            if (f.pos < last_put) {
+                pc.torn++;
+                pc.end = MIN(pos, last_put);
+            }
+            continue;
+        }
+        uint32_t scope = 0;
+        if ((pc.n && bytes + f.record.n > bl->cfg.batch_bytes) || (scope = scope_index(bl, s, &f)) == SCOPES_MAX)
+            break;
+        bl->items[pc.n++] = (struct item){scope, f.record};
+        bytes += f.record.n + 16;
+        pos = pc.end = f.next;
+    }
+    return pc;
+}
+
+/* ExportLogsServiceRequest.resource_logs 1, ResourceLogs.scope_logs 2, ScopeLogs.log_records 2 */
+static void write_request(struct backlog *bl, const struct scopes *s, uint32_t n, struct buf *out)
+{
+    size_t resource = otlp_open(out, 1);
+    buf_sv(out, ring_defined(&bl->ring, RING_FIRST));
+    for (uint32_t i = 0; i < s->n; i++) {
+        size_t scope = otlp_open(out, 2);
+        buf_sv(out, s->text[i]);
+        for (uint32_t k = 0; k < n; k++)
+            if (bl->items[k].scope == i)
+                otlp_put_bytes(out, 2, bl->items[k].record);
+        otlp_close(out, scope);
+    }
+    otlp_close(out, resource);
+}
+
+static void release(struct backlog *bl, const struct piece *pc)
+{
+    ring_release(&bl->ring, pc->end);
+    bl->n_gone += pc->n + pc->torn;
+    bl->torn += pc->torn;
+    if (!bl->adopted && pc->end == ring_end(&bl->ring)) /* where damage hid how many there were, an empty ring tells */
+        bl->n_gone = atomic_load_explicit(&bl->ring.h->n_put, memory_order_relaxed);
+    bl->pending_ms = 0;
+}
+
+/* The ring's oldest records as a frame of the spool. n 0: there are none. False: no memory, nothing changed. */
+static bool build(struct backlog *bl, struct buf *out, struct piece *ret, struct err *e)
+{
+    struct scopes s = {0};
+    do {
+        s.n = 0;
+        *ret = collect(bl, &s);
+        if (!ret->n && ret->torn)
+            release(bl, ret);
+    } while (!ret->n && ret->torn);
+    if (out->cap > BATCH_BYTES_KEPT && bl->cfg.batch_bytes < BATCH_BYTES_KEPT)
+        buf_done(out);
+    buf_reset(out);
+    if (!ret->n)
+        return true;
+    char head[FRAME_HEAD] = {0};
+    put_le32(head, ret->n);
+    put_le64(head + 8, ret->end);
+    buf_put(out, head, sizeof head);
+    write_request(bl, &s, ret->n, out);
+    return buf_ok(out, e);
+}
+
+/* ---- sending ---- */
+
+/* The spool's next frame, valid until the next call. 1, 0 (none), -1. Frames that are none of ours are passed over. */
+static int read_frame(struct backlog *bl, sv *ret, uint64_t *ret_seq, struct err *e)
+{
+    int got;
+    if (!bl->reader && !spool_reader_open(bl->spool, bl->next_seq, &bl->reader, e))
+        return -1;
+    while ((got = spool_read(bl->reader, ret, ret_seq, e)) == 1 && (*ret_seq < bl->next_seq || ret->n <= FRAME_HEAD))
+        if (*ret_seq >= bl->next_seq) {
+            bl->torn++;
+            bl->next_seq = *ret_seq + 1;
+        }
+    return got;
+}
+
+/* What the spool holds of the ring is released there, should its owner have died before it could. */
+static void release_spilled(struct backlog *bl, sv frame)
+{
+    uint64_t below = get_le64(frame.p + 8), tail = ring_tail(&bl->ring);
+    if (bl->adopted && below > tail && below - tail <= bl->ring.cap && below % RING_ALIGN == 0)
+        ring_release(&bl->ring, below);
+}
+
+static int take_from_spool(struct backlog *bl, struct err *e)
+{
+    sv frame;
+    uint64_t seq;
+    int got = read_frame(bl, &frame, &seq, e);
+    if (got != 1)
+        return got;
+    buf_reset(&bl->batch);
+    buf_sv(&bl->batch, frame);
+    if (!buf_ok(&bl->batch, e)) { /* the reader is past the frame: the next take begins anew */
+        spool_reader_close(TAKE(bl->reader));
+        return -1;
+    }
+    release_spilled(bl, frame);
+    bl->out = OUT_SPOOL;
+    bl->out_seq = seq;
+    bl->out_n = get_le32(frame.p);
+    bl->next_seq = seq + 1;
+    bl->spool_records -= MIN(bl->spool_records, (uint64_t)bl->out_n);
+    return 1;
+}
+
+int backlog_take(struct backlog *bl, sv *ret_request, uint32_t *ret_records, struct err *e)
+{
+    int got = bl->out != OUT_NONE;
+    if (!got && bl->spool && (got = take_from_spool(bl, e)) < 0)
+        return -1;
+    if (!got) {
+        if (!build(bl, &bl->batch, &bl->out_piece, e))
+            return -1;
+        if (!bl->out_piece.n)
+            return 0;
+        bl->out = OUT_RING;
+        bl->out_n = bl->out_piece.n;
+    }
+    *ret_request = sv_from(buf_view(&bl->batch), FRAME_HEAD);
+    *ret_records = bl->out_n;
+    return 1;
+}
+
+void backlog_settle(struct backlog *bl)
+{
+    if (bl->out == OUT_RING)
+        release(bl, &bl->out_piece);
+    else if (bl->out == OUT_SPOOL)
+        (void)!spool_consume(bl->spool, bl->out_seq + 1, NULL);
+    bl->out = OUT_NONE;
+}
+
+/* ---- making room ---- */
+
+/* Gives up the spool's oldest frame. False: there is none that is not out. */
+static bool drop_frame(struct backlog *bl)
+{
+    sv frame;
+    uint64_t seq;
+    if (bl->out == OUT_SPOOL) /* in the way of all that follow; its copy in memory is still sent */
+        bl->out = OUT_MEMORY;
+    bool found = read_frame(bl, &frame, &seq, NULL) == 1;
+    if (found) {
+        uint32_t n = get_le32(frame.p);
+        bl->dropped += n;
+        bl->spool_records -= MIN(bl->spool_records, (uint64_t)n);
+        bl->next_seq = seq + 1;
+    }
+    return spool_consume(bl->spool, bl->next_seq, NULL) && found;
+}
+
+static bool append(struct backlog *bl, sv frame, bool must, uint64_t *ret_seq, struct err *e)
+{
+    for (;;) {
+        struct err why = {0};
+        if (spool_append(bl->spool, frame, ret_seq, &why))
+            return true;
+        bool disk_full = why.sys != 0; /* else the cap: waiting would not help */
+        if (why.code != ERR_FULL || !bl->cfg.drop_oldest || (disk_full && !must) || !drop_frame(bl)) {
+            if (e)
+                *e = why;
+            return false;
+        }
+    }
+}
+
+bool backlog_spill(struct backlog *bl, bool must, struct err *e)
+{
+    struct piece pc;
+    if (bl->place.dir_fd < 0)
+        return err_set(e, ERR_UNSUPPORTED, "there is no directory to spill into");
+    if (!open_spool(bl, e))
+        return false;
+    if (bl->out == OUT_RING) {
+        if (!append(bl, buf_view(&bl->batch), must, &bl->out_seq, e))
+            return false;
+        release(bl, &bl->out_piece);
+        bl->out = OUT_SPOOL;
+        bl->next_seq = bl->out_seq + 1;
+        bl->spilled += bl->out_n;
+    }
+    while (build(bl, &bl->scratch, &pc, e)) {
+        uint64_t seq;
+        if (!pc.n)
+            return true;
+        if (!append(bl, buf_view(&bl->scratch), must, &seq, e))
+            return false;
+        release(bl, &pc);
+        bl->spilled += pc.n;
+        bl->spool_records += pc.n;
+    }
+    return false;
+}
+
+uint64_t backlog_drop(struct backlog *bl, uint64_t keep)
+{
+    uint64_t before = bl->dropped;
+    struct ring_frame f;
+    if (bl->out == OUT_RING && ring_waiting(bl) - bl->out_n > keep) {
+        release(bl, &bl->out_piece);
+        bl->out = OUT_MEMORY;
+    }
+    while (bl->out != OUT_RING && ring_waiting(bl) > keep) {
+        struct piece pc = {0};
+        enum ring_got got = ring_look(&bl->ring, ring_tail(&bl->ring), ring_end(&bl->ring), &f);
+        if (got == RING_END || (got == RING_PENDING && !is_lost(bl, f.pos)))
+            break;
+        pc.n = got == RING_RECORD;
+        pc.torn = got != RING_RECORD;
+        pc.end = got == RING_PENDING ? ring_pass(&bl->ring, f.pos, ring_end(&bl->ring)) : f.next;
+        release(bl, &pc);
+        bl->dropped += pc.n;
+    }
+    return bl->dropped - before;
+}
+
+bool backlog_sync(struct backlog *bl, struct err *e)
+{
+    return bl->place.ring_fd < 0 || io_datasync(bl->place.ring_fd, bl->place.dir, e);
+}
+
+void backlog_stats(const struct backlog *bl, struct backlog_stats *ret)
+{
+    struct spool_stats ss = {0};
+    if (bl->spool)
+        spool_stats(bl->spool, &ss);
+    *ret = (struct backlog_stats){
+        .ring_records = ring_waiting(bl),
+        .spilled = bl->spilled,
+        .dropped = bl->dropped,
+        .torn = bl->torn + ss.bad_frames,
+        .spool_bytes = ss.bytes,
+    };
+    ret->waiting = ret->ring_records + bl->spool_records + (bl->out == OUT_SPOOL || bl->out == OUT_MEMORY ? bl->out_n : 0);
+}

@@ -1,0 +1,24 @@
+/* backlog_int.h - what the files of the backlog share. backlog.c: batches, spilling. place.c: directories, names, locks. */
+#pragma once
+#include "backlog/backlog.h"
+#include "spool/spool.h"
+
+/* Where a backlog lies and what of it is open. Memory: no base, descriptors -1. */
+struct place {
+    char *base, *name, *dir; /* dir: base/name */
+    int base_fd, dir_fd, ring_fd;
+    void *map;
+    size_t map_bytes;
+};
+void place_init(struct place *p);
+/* Makes directory and ring file, locked before anybody can see them; zeroed memory of map_bytes. */
+MUST_USE bool place_make(struct place *p, const char *base, sv service, size_t map_bytes, bool durable, struct err *e);
+MUST_USE bool place_make_memory(struct place *p, size_t map_bytes, struct err *e);
+/* Locks and maps what is there. */
+MUST_USE bool place_take(struct place *p, const char *base, const char *name, struct err *e);
+bool place_has_spool(const struct place *p);
+/* Removes ring, spool and directory; the spool is closed before. */
+void place_remove(struct place *p);
+void place_done(struct place *p);
+
+#define SPOOL_NAME "spool"

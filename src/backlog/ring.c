@@ -1,0 +1,270 @@
+/* ring.c - see ring.h. */
+#include "backlog/ring.h"
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include <string.h>
+
+#define MAGIC "WEIRRING"
+#define MAJOR 1
+#define MINOR 0
+#define BYTE_ORDER_MARK 0x01020304u
+
+/* frame, 16 bytes: 0 word u64 | 8 scope reference u32 | 12 bytes of inline scope u32.
+ * The word: length of the record in its low 28 bits, state in the four above, checksum in the high half. */
+struct frame {
+    _Atomic uint64_t word;
+    uint32_t scope, scope_n;
+};
+enum { STATE_SHIFT = 28, RESERVED = 1, RECORD = 2, FILLER = 3 };
+#define LENGTH_MASK ((1u << STATE_SHIFT) - 1)
+
+/* dictionary entry: 0 length u32 | 4 complement of the bytes' crc32c u32, so that zeros are no entry | bytes, padded to 8 */
+enum { ENTRY_BYTES = 8 };
+
+static uint64_t word_of(uint32_t state, uint32_t n, uint32_t sum)
+{
+    return (uint64_t)sum << 32 | state << STATE_SHIFT | n;
+}
+static uint32_t state_of(uint64_t word)
+{
+    return (uint32_t)word >> STATE_SHIFT;
+}
+static uint32_t length_of(uint64_t word)
+{
+    return (uint32_t)word & LENGTH_MASK;
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+static uint64_t frame_size(uint64_t n)
+{
+    return RING_FRAME_BYTES + round_up(n, RING_ALIGN);
+}
+
+static struct frame *frame_at(const struct ring *r, uint64_t pos)
+{
+    return (struct frame *)(void *)(r->data + (pos & (r->cap - 1)));
+}
+static uint64_t to_end(const struct ring *r, uint64_t pos) /* of the block */
+{
+    return r->cap - (pos & (r->cap - 1));
+}
+
+static uint32_t checksum(uint64_t pos, uint32_t scope, uint32_t scope_n, const uint8_t *record, uint32_t n)
+{
+    return crc32c_lanes(pos ^ (uint64_t)n << 36, (uint64_t)scope << 32 | scope_n, record, round_up(n, RING_ALIGN));
+}
+
+/* ---- making ---- */
+
+size_t ring_size(uint64_t *data_bytes, uint64_t *dict_bytes)
+{
+    uint64_t want = MIN(MAX(*data_bytes, (uint64_t)RING_DATA_MIN), (uint64_t)RING_DATA_MAX), data = RING_DATA_MIN;
+    while (data < want)
+        data *= 2;
+    *data_bytes = data;
+    *dict_bytes = MIN(round_up(MAX(*dict_bytes, (uint64_t)RING_PAGE), RING_PAGE), (uint64_t)RING_DICT_MAX);
+    return (size_t)(RING_PAGE + *dict_bytes + data);
+}
+
+static uint32_t head_sum(const struct ring_head *h)
+{
+    return crc32c(0, h, offsetof(struct ring_head, sum));
+}
+
+static void place(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_bytes)
+{
+    *r = (struct ring){.h = map,
+                       .dict = (uint8_t *)map + RING_PAGE,
+                       .data = (uint8_t *)map + RING_PAGE + dict_bytes,
+                       .cap = data_bytes,
+                       .dict_cap = dict_bytes,
+                       .map_bytes = (size_t)(RING_PAGE + dict_bytes + data_bytes)};
+}
+
+void ring_init(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_bytes, uint32_t pid)
+{
+    place(r, map, data_bytes, dict_bytes);
+    struct ring_head *h = r->h;
+    memcpy(h->magic, MAGIC, sizeof h->magic);
+    h->major = MAJOR;
+    h->minor = MINOR;
+    h->features = 0;
+    h->byte_order = BYTE_ORDER_MARK;
+    h->pid = pid;
+    h->data_bytes = data_bytes;
+    h->dict_bytes = dict_bytes;
+    h->created_wall_ns = (uint64_t)clock_wall_ns();
+    h->zero = 0;
+    h->sum = head_sum(h);
+    atomic_store(&h->dict_used, RING_FIRST);
+}
+
+bool ring_attach(struct ring *r, void *map, size_t n, struct err *e)
+{
+    const struct ring_head *h = map;
+    if (n < RING_PAGE || memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
+        return err_at(e, ERR_CORRUPT, 0, "no ring");
+    if (h->byte_order != BYTE_ORDER_MARK)
+        return err_at(e, ERR_UNSUPPORTED, 16, "a ring of a machine of another byte order");
+    if (h->sum != head_sum(h))
+        return err_at(e, ERR_CORRUPT, 52, "the ring's header fails its checksum");
+    if (h->major != MAJOR)
+        return err_at(e, ERR_UNSUPPORTED, 8, "ring version %u, this program reads %d", h->major, MAJOR);
+    if (h->features)
+        return err_at(e, ERR_UNSUPPORTED, 12, "the ring needs features 0x%x, which this program does not know", h->features);
+    uint64_t data = h->data_bytes, dict = h->dict_bytes;
+    if (ring_size(&data, &dict) != n || data != h->data_bytes || dict != h->dict_bytes)
+        return err_at(e, ERR_CORRUPT, 24, "the ring's header does not fit its %zu bytes", n);
+    place(r, map, data, dict);
+    return true;
+}
+
+/* ---- putting ---- */
+
+uint32_t ring_record_max(const struct ring *r)
+{
+    return (uint32_t)MIN(r->cap / 4 - RING_FRAME_BYTES, (uint64_t)RING_RECORD_MAX);
+}
+
+enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret)
+{
+    uint64_t head = atomic_load_explicit(&r->h->head, memory_order_relaxed), need = frame_size(n), filler, used;
+    do {
+        if (head & RING_CLOSED)
+            return RING_IS_CLOSED;
+        filler = need > to_end(r, head) ? to_end(r, head) : 0;
+        used = head + filler + need - atomic_load_explicit(&r->h->tail, memory_order_acquire);
+        if (used > r->cap)
+            return RING_FULL;
+    } while (!atomic_compare_exchange_weak_explicit(&r->h->head, &head, head + filler + need, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    uint64_t n_put = atomic_fetch_add_explicit(&r->h->n_put, 1, memory_order_relaxed) + 1;
+    if (filler)
+        atomic_store_explicit(&frame_at(r, head)->word, word_of(FILLER, (uint32_t)(filler - RING_FRAME_BYTES), 0),
+                              memory_order_release);
+    uint64_t pos = head + filler;
+    struct frame *f = frame_at(r, pos);
+    atomic_store_explicit(&f->word, word_of(RESERVED, n, 0), memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* the length comes before anything else of the frame: rule (2) */
+    *ret = (struct ring_slot){(uint8_t *)f + RING_FRAME_BYTES, pos, n, used, n_put};
+    return RING_PUT;
+}
+
+void ring_publish(struct ring *r, const struct ring_slot *slot, uint32_t scope, uint32_t scope_n)
+{
+    struct frame *f = frame_at(r, slot->pos);
+    f->scope = scope;
+    f->scope_n = scope_n;
+    uint32_t sum = checksum(slot->pos, scope, scope_n, slot->record, slot->n);
+    atomic_store_explicit(&f->word, word_of(RECORD, slot->n, sum), memory_order_release);
+}
+
+void ring_close(struct ring *r)
+{
+    atomic_fetch_or(&r->h->head, RING_CLOSED);
+}
+
+uint32_t ring_define(struct ring *r, sv bytes)
+{
+    uint64_t at = atomic_load_explicit(&r->h->dict_used, memory_order_relaxed);
+    if (bytes.n > r->dict_cap || at > r->dict_cap || ENTRY_BYTES + round_up(bytes.n, 8) > r->dict_cap - at)
+        return 0;
+    uint8_t *p = r->dict + at;
+    uint32_t words[2] = {(uint32_t)bytes.n, ~crc32c(0, bytes.p, bytes.n)};
+    memcpy(p, words, sizeof words);
+    if (bytes.n)
+        memcpy(p + ENTRY_BYTES, bytes.p, bytes.n);
+    atomic_store_explicit(&r->h->dict_used, at + ENTRY_BYTES + round_up(bytes.n, 8), memory_order_release);
+    return (uint32_t)at;
+}
+
+sv ring_defined(const struct ring *r, uint32_t ref)
+{
+    uint32_t words[2];
+    if (ref < RING_FIRST || ref % 8 || ref > r->dict_cap - ENTRY_BYTES)
+        return SV_NULL;
+    memcpy(words, r->dict + ref, sizeof words);
+    if (words[0] > r->dict_cap - ENTRY_BYTES - ref)
+        return SV_NULL;
+    sv bytes = sv_make(r->dict + ref + ENTRY_BYTES, words[0]);
+    return ~crc32c(0, bytes.p, bytes.n) == words[1] ? bytes : SV_NULL;
+}
+
+/* ---- taking ---- */
+
+/* Is a whole, sound record at `pos`, ending by `end`? */
+static bool sound_at(const struct ring *r, uint64_t pos, uint64_t end, uint64_t word, struct ring_frame *ret)
+{
+    const struct frame *f = frame_at(r, pos);
+    uint32_t n = length_of(word), scope = f->scope, scope_n = f->scope_n;
+    uint64_t size = frame_size(n);
+    if (state_of(word) != RECORD || size > end - pos || size > to_end(r, pos) || scope_n > n || (scope && scope_n))
+        return false;
+    const uint8_t *record = (const uint8_t *)f + RING_FRAME_BYTES;
+    if ((uint32_t)(word >> 32) != checksum(pos, scope, scope_n, record, n))
+        return false;
+    *ret = (struct ring_frame){.pos = pos, .next = pos + size, .scope = scope, .inline_scope = sv_make(record, scope_n),
+                               .record = sv_make(record + scope_n, n - scope_n)};
+    return true;
+}
+
+uint64_t ring_pass(const struct ring *r, uint64_t pos, uint64_t end)
+{
+    uint64_t word = pos < end ? atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire) : 0;
+    if (state_of(word) == RESERVED && frame_size(length_of(word)) <= MIN(end - pos, to_end(r, pos)))
+        return pos + frame_size(length_of(word));
+    while ((pos += RING_ALIGN) < end && !atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire))
+        ;
+    return MIN(pos, end);
+}
+
+/* Where the next sound record or the next put under way may be, behind damage at `pos`. */
+static uint64_t resync(const struct ring *r, uint64_t pos, uint64_t end)
+{
+    struct ring_frame ignored;
+    while ((pos += RING_ALIGN) < end) {
+        uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
+        if (word && sound_at(r, pos, end, word, &ignored))
+            return pos;
+    }
+    return end;
+}
+
+enum ring_got ring_look(const struct ring *r, uint64_t pos, uint64_t end, struct ring_frame *ret)
+{
+    for (;;) {
+        if (pos >= end)
+            return RING_END;
+        uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
+        uint64_t room = MIN(end - pos, to_end(r, pos));
+        *ret = (struct ring_frame){.pos = pos};
+        if (!word)
+            return RING_PENDING;
+        if (sound_at(r, pos, end, word, ret))
+            return RING_RECORD;
+        if (state_of(word) == FILLER && length_of(word) == to_end(r, pos) - RING_FRAME_BYTES && to_end(r, pos) <= end - pos) {
+            pos += to_end(r, pos);
+            continue;
+        }
+        if (state_of(word) == RESERVED && frame_size(length_of(word)) <= room) {
+            ret->next = pos + frame_size(length_of(word));
+            return RING_PENDING;
+        }
+        ret->next = resync(r, pos, end);
+        return RING_TORN;
+    }
+}
+
+void ring_release(struct ring *r, uint64_t below)
+{
+    uint64_t tail = atomic_load_explicit(&r->h->tail, memory_order_relaxed);
+    for (uint64_t at = tail; at < below;) {
+        uint64_t n = MIN(below - at, to_end(r, at));
+        memset(frame_at(r, at), 0, n);
+        at += n;
+    }
+    atomic_store_explicit(&r->h->tail, below, memory_order_release);
+}
