@@ -49,6 +49,9 @@ typedef struct weir_batch weir_batch;
 WEIR_API size_t weir_batch_size(const weir_batch *batch); /* records */
 /** The batch as serialized ExportLogsServiceRequest (opentelemetry-proto), which is also a LogsData message. */
 WEIR_API weir_string weir_batch_otlp(const weir_batch *batch);
+/** A custom exporter that waits long (for a peer, a disk) calls this every now and then while it waits: the processor then
+ *  moves records that pile up behind it to disk. Only inside export_logs, on its thread. */
+WEIR_API void weir_batch_tend(const weir_batch *batch);
 
 typedef enum weir_export_code {
     WEIR_EXPORT_OK = 0, /**< delivered, but for `n_rejected` records */

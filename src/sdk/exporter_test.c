@@ -1,182 +1,13 @@
 /* exporter_test.c - the OTLP exporter against a server of ours that answers as told: gRPC and HTTP over loopback. */
-#include "base/lock.h"
-#include "base/test.h"
-#include "net/grpc.h"
-#include "net/server.h"
-#include "otlp/walk.h"
-#include "otlp/write.h"
+#include "base/clock.h"
+#include "sdk/pipeline.h"
+#include "sdk/test_peer.h"
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <weir/weir.h>
-
-enum mode { ACCEPT, PARTIAL, BUSY_ONCE, REFUSE, HOLD };
-
-struct peer {
-    struct loop *loop;
-    struct metrics *metrics;
-    struct http_server *server;
-    char grpc_url[80], http_url[80];
-    _Atomic int mode, calls, records, bad;
-    struct lock mu;
-    char header[64], agent[64], instance[64]; /* of the last call, under mu */
-    struct grpc_call *held;                   /* under mu */
-};
-
-static void count(struct peer *p, const struct http_request *r, sv message)
-{
-    struct otlp_counts counts = {0};
-    struct otlp_resource_logs rl;
-    struct otlp_attr a;
-    if (!otlp_check(message, NULL, &counts, NULL))
-        p->bad++;
-    LOCK_SCOPED(&p->mu);
-    snprintf(p->header, sizeof p->header, SV_FMT, SV_ARG(http_header(r, SV("x-key"))));
-    snprintf(p->agent, sizeof p->agent, SV_FMT, SV_ARG(http_header(r, SV("user-agent"))));
-    for (struct otlp_iter it = otlp_resources(message); otlp_next_resource(&it, &rl);)
-        for (struct otlp_attr_iter at = otlp_attrs(rl.resource, OTLP_RESOURCE_ATTRS); otlp_next_attr(&at, &a);)
-            if (sv_eq(a.key, SV("service.instance.id")))
-                snprintf(p->instance, sizeof p->instance, SV_FMT, SV_ARG(otlp_read_value(a.value).text));
-    p->records += (int)counts.records;
-}
-
-/* A copy of one of the texts, for the test's thread. */
-static const char *seen(struct peer *p, const char *text, char room[64])
-{
-    LOCK_SCOPED(&p->mu);
-    snprintf(room, 64, "%s", text);
-    return room;
-}
-
-static void export_call(void *ctx, struct grpc_call *c)
-{
-    struct peer *p = ctx;
-    struct buf body = {0};
-    int call = p->calls++;
-    switch ((enum mode)p->mode) {
-    case BUSY_ONCE:
-        if (call == 0) {
-            grpc_reply(c, 14, SV("busy 100%"), NULL, 20);
-            return;
-        }
-        break;
-    case REFUSE:
-        grpc_reply(c, 3, SV("bad \xc3\xa4"), NULL, -1);
-        return;
-    case HOLD:
-        lock_acquire(&p->mu);
-        p->held = c;
-        lock_release(&p->mu);
-        return;
-    case PARTIAL:
-        otlp_put_response(&body, 2, SV("too old"));
-        break;
-    case ACCEPT:
-        break;
-    }
-    count(p, grpc_request(c), grpc_message(c));
-    grpc_reply(c, 0, SV_NULL, &body, -1);
-}
-
-static void http_call(void *ctx, struct http_exchange *x)
-{
-    struct peer *p = ctx;
-    struct buf body = {0};
-    int call = p->calls++;
-    if (p->mode == REFUSE) {
-        otlp_put_status(&body, 3, SV("bad line"), -1);
-        http_reply(x, 400, NULL, 0, &body);
-    } else if (p->mode == BUSY_ONCE && call == 0) {
-        http_reply(x, 503, &(struct http_header){SV("retry-after"), SV("0")}, 1, NULL);
-    } else {
-        count(p, http_request_of(x), http_request_of(x)->body);
-        if (p->mode == PARTIAL)
-            otlp_put_response(&body, 2, SV("too old"));
-        http_reply(x, 200, NULL, 0, &body);
-    }
-}
-
-static void handle(void *ctx, struct http_exchange *x)
-{
-    static const struct grpc_method methods[] = {
-        {"/opentelemetry.proto.collector.logs.v1.LogsService/Export", export_call}, {0}};
-    static const struct grpc_config cfg = {0};
-    if (sv_eq(http_request_of(x)->path, SV("/v1/logs")))
-        http_call(ctx, x);
-    else
-        grpc_serve(&cfg, methods, ctx, x);
-}
-
-/* Plain text without a certificate. */
-static bool peer_open_tls(struct peer *p, char *cert_file, char *key_file)
-{
-    struct err e = {0};
-    struct http_server_config cfg = {.address = "127.0.0.1:0", .name = "peer", .tls = {.cert_file = cert_file, .key_file = key_file}};
-    const char *scheme = cert_file ? "https" : "http";
-    *p = (struct peer){0};
-    lock_init(&p->mu);
-    p->metrics = metrics_new();
-    CHECK_OK(loop_open("peer", &p->loop, &e), &e);
-    CHECK_OK(http_server_open(&cfg, &p->loop, 1, p->metrics, handle, p, &p->server, &e), &e);
-    if (!p->server)
-        return false;
-    snprintf(p->grpc_url, sizeof p->grpc_url, "%s://%s", scheme, http_server_address(p->server));
-    snprintf(p->http_url, sizeof p->http_url, "%s://%s/v1/logs", scheme, http_server_address(p->server));
-    return true;
-}
-
-static bool peer_open(struct peer *p)
-{
-    return peer_open_tls(p, NULL, NULL);
-}
-
-static void peer_close(struct peer *p)
-{
-    CHECK_EQ(p->bad, 0);
-    http_server_close(p->server, 1000);
-    loop_close(p->loop);
-    metrics_free(p->metrics);
-    lock_done(&p->mu);
-}
-
-static weir_provider *provider_tls(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms, const char *ca_file)
-{
-    weir_error e = {""};
-    weir_otlp_options o = weir_otlp_options_init();
-    o.endpoint = url;
-    o.certificate = ca_file;
-    o.protocol = protocol;
-    o.headers = "x-key=se%20cret";
-    o.timeout_ms = timeout_ms;
-    weir_processor *p = weir_batch_processor_new(weir_otlp_exporter_new(&o, &e), NULL, &e);
-    weir_provider *got = weir_provider_new(NULL, &p, 1, &e);
-    if (!got)
-        test_fail(__FILE__, __LINE__, "no provider: %s", e.message);
-    return got;
-}
-
-static weir_provider *provider(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms)
-{
-    return provider_tls(url, protocol, timeout_ms, NULL);
-}
-
-static weir_stats stats(weir_provider *p)
-{
-    weir_stats s = {.struct_size = sizeof s};
-    weir_provider_stats(p, &s);
-    return s;
-}
-
-static void emit(weir_provider *p, int n)
-{
-    weir_logger *lg = weir_provider_logger(p, "t", NULL, NULL, NULL, 0);
-    for (int i = 0; i < n; i++)
-        weir_info(lg, "{i}", weir_i64("i", i));
-}
 
 /* A certificate for 127.0.0.1 that vouches for itself. */
 static void make_certificate(char cert_file[128], char key_file[128])
@@ -300,6 +131,77 @@ TEST(an_outage_loses_nothing)
     grpc_reply(held, 0, SV_NULL, NULL, -1);
     weir_provider_free(p);
     peer_close(&peer);
+}
+
+/* While an answer is waited for, and between attempts, whoever is behind the exporter has its turn, and at once when woken. */
+struct tending {
+    weir_exporter *ex;
+    struct peer *peer; /* has to hold a call before it is enough; or NULL */
+    _Atomic int turns;
+    int enough;
+};
+static bool peer_holds(struct peer *p)
+{
+    LOCK_SCOPED(&p->mu);
+    return p->held != NULL;
+}
+static void tend(void *ctx)
+{
+    struct tending *t = ctx;
+    if (++t->turns >= t->enough && (!t->peer || peer_holds(t->peer)))
+        t->ex->ops.shutdown(t->ex->self, 0);
+}
+static void *wake_until_tended(void *ctx)
+{
+    struct tending *t = ctx;
+    for (int seen = t->turns; t->turns < t->enough; seen = t->turns) {
+        t->ex->wake(t->ex->self);
+        for (int64_t until = clock_mono_ms() + 20000; t->turns == seen && clock_mono_ms() < until;)
+            usleep(100);
+    }
+    return NULL;
+}
+
+TEST(the_processor_has_its_turn_while_the_exporter_waits)
+{
+    struct peer peer;
+    REQUIRE(peer_open(&peer));
+    for (int round = 0; round < 3; round++) { /* a held answer; woken meanwhile; nobody there */
+        weir_otlp_options o = weir_otlp_options_init();
+        weir_error e = {""};
+        pthread_t waker;
+        o.endpoint = round < 2 ? peer.grpc_url : "http://127.0.0.1:1";
+        o.timeout_ms = 60000;
+        struct tending t = {weir_otlp_exporter_new(&o, &e), round < 2 ? &peer : NULL, 0, round == 1 ? 200 : 5};
+        REQUIRE(t.ex && t.ex->set_tend && t.ex->wake);
+        peer.mode = HOLD;
+        t.ex->set_tend(t.ex->self, tend, &t);
+        struct weir_batch batch = {.n = 1};
+        weir_export_result r;
+        if (round == 1)
+            REQUIRE(pthread_create(&waker, NULL, wake_until_tended, &t) == 0);
+        t.ex->ops.export_logs(t.ex->self, &batch, 60000, &r); /* ends by the shutdown in tend() */
+        if (round == 1)
+            pthread_join(waker, NULL);
+        CHECK_EQ(r.code, WEIR_EXPORT_RETRY);
+        CHECK(t.turns >= t.enough);
+        weir_exporter_free(t.ex);
+        if (round < 2) {
+            lock_acquire(&peer.mu);
+            grpc_reply(peer.held, 0, SV_NULL, NULL, -1);
+            peer.held = NULL;
+            lock_release(&peer.mu);
+        }
+    }
+    peer_close(&peer);
+}
+
+TEST(a_custom_exporter_tends_through_its_batch)
+{
+    struct tending t = {.enough = INT32_MAX};
+    weir_batch_tend(&(struct weir_batch){.tend = tend, .tend_ctx = &t});
+    weir_batch_tend(&(struct weir_batch){0});
+    CHECK_EQ(t.turns, 1);
 }
 
 TEST(shutdown_does_not_wait_for_a_dead_peer)

@@ -41,6 +41,10 @@ struct otlp_exporter {
     char curl_error[CURL_ERROR_SIZE];
     _Atomic(CURLM *) multi;  /* made under mu; woken by any thread */
     _Atomic bool down;
+    void (*tend)(void *ctx); /* set before the first export */
+    void *tend_ctx;
+    _Atomic bool woken;      /* tend() is due at once */
+    int64_t tended_ms;       /* under mu */
     _Atomic int fds[MAX_FDS]; /* + 1, so that 0 is none: open connections */
 };
 
@@ -165,6 +169,39 @@ static bool ready(struct otlp_exporter *x)
     return atomic_load(&x->multi) && (x->easy || easy_new(x));
 }
 
+/* ---- waiting ---- */
+
+/* Waits for the connection, a wake-up, or until `until` (mono ms), but never long: the caller loops. Whoever piles up records
+ * behind this export is tended to meanwhile. */
+static void wait_some(struct otlp_exporter *x, int64_t until)
+{
+    int64_t longest = MIN(ms_left(until), (int64_t)1000);
+    if (x->tend) {
+        if (atomic_exchange(&x->woken, false) || ms_left(x->tended_ms + TEND_EVERY_MS) == 0) {
+            x->tend(x->tend_ctx);
+            x->tended_ms = clock_mono_ms();
+        }
+        longest = MIN(longest, ms_left(x->tended_ms + TEND_EVERY_MS));
+    }
+    curl_multi_poll(atomic_load(&x->multi), NULL, 0, (int)longest, NULL);
+}
+
+static void otlp_set_tend(void *self, void (*tend)(void *ctx), void *ctx)
+{
+    struct otlp_exporter *x = self;
+    LOCK_SCOPED(&x->mu);
+    x->tend = tend;
+    x->tend_ctx = ctx;
+}
+
+static void otlp_wake(void *self)
+{
+    struct otlp_exporter *x = self;
+    CURLM *m = atomic_load(&x->multi);
+    if (!atomic_exchange(&x->woken, true) && m)
+        curl_multi_wakeup(m);
+}
+
 /* ---- one attempt ---- */
 
 /* Runs the transfer until it ends, the time is over, or shutdown() was called. */
@@ -179,7 +216,7 @@ static CURLcode transfer(struct otlp_exporter *x, int64_t deadline_ms)
     while (curl_multi_perform(m, &running) == CURLM_OK && running) {
         if (atomic_load(&x->down) || ms_left(deadline_ms) == 0)
             break;
-        curl_multi_poll(m, NULL, 0, (int)MIN(ms_left(deadline_ms), (int64_t)1000), NULL);
+        wait_some(x, deadline_ms);
     }
     for (CURLMsg *msg; (msg = curl_multi_info_read(m, &left));)
         if (msg->msg == CURLMSG_DONE)
@@ -353,12 +390,11 @@ static void otlp_export(void *self, const weir_batch *batch, int64_t timeout_ms,
         int64_t wait = MAX(backoff_ms(n), ret->retry_after_ms);
         if (ret->code != WEIR_EXPORT_RETRY || wait >= ms_left(deadline))
             return;
-        CURLM *m = atomic_load(&x->multi);
-        int64_t until = clock_mono_ms() + wait;
-        while (m && ms_left(until) > 0 && !atomic_load(&x->down))
-            curl_multi_poll(m, NULL, 0, (int)MIN(ms_left(until), (int64_t)60000), NULL);
-        if (!m)
+        if (!atomic_load(&x->multi)) /* no memory for it */
             return;
+        int64_t until = clock_mono_ms() + wait;
+        while (ms_left(until) > 0 && !atomic_load(&x->down))
+            wait_some(x, until);
     }
 }
 
@@ -458,7 +494,11 @@ weir_exporter *weir_otlp_exporter_new(const weir_otlp_options *options, weir_err
         ex = weir_exporter_new(&ops, x);
     else
         otlp_destroy(x);
-    if (!ex)
+    if (!ex) {
         error_set(ret_error, "out of memory");
+        return NULL;
+    }
+    ex->set_tend = otlp_set_tend;
+    ex->wake = otlp_wake;
     return ex;
 }

@@ -14,7 +14,13 @@
 struct weir_exporter {
     weir_exporter_ops ops;
     void *self;
+    /* Exporters that wait within export_logs, for a peer or before another attempt; else NULL. set_tend: before the first
+     * export; from then on tend(ctx) runs on the exporting thread at least every TEND_EVERY_MS of such a wait, and soon after
+     * wake(), which any thread may call. tend() must not call the exporter. */
+    void (*set_tend)(void *self, void (*tend)(void *ctx), void *ctx);
+    void (*wake)(void *self);
 };
+#define TEND_EVERY_MS 20
 struct weir_processor {
     weir_processor_ops ops;
     void *self;
@@ -23,6 +29,8 @@ struct weir_processor {
 struct weir_batch {
     sv bytes; /* ExportLogsServiceRequest */
     size_t n;
+    void (*tend)(void *ctx); /* weir_batch_tend(); NULL: nothing to do meanwhile */
+    void *tend_ctx;
 };
 
 struct weir_logger {

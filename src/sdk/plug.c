@@ -93,6 +93,12 @@ weir_string weir_batch_otlp(const weir_batch *b)
     return (weir_string){b->bytes.p, b->bytes.n};
 }
 
+void weir_batch_tend(const weir_batch *b)
+{
+    if (b->tend)
+        b->tend(b->tend_ctx);
+}
+
 /* ---- writing a batch: ExportLogsServiceRequest.resource_logs, ResourceLogs.scope_logs, ScopeLogs.log_records ---- */
 
 void batch_begin(struct batch_writer *w, struct buf *out, const struct weir_provider *p)
