@@ -97,8 +97,9 @@ typedef struct weir_otlp_options {
                                   the full URL, or without a path. https:// for TLS */
     const char *headers;     /**< [..._HEADERS] "key=value,key2=value2", values percent-encoded */
     int64_t timeout_ms;      /**< [..._TIMEOUT; 10000] of one export with all its retries */
-    const char *compression; /**< [..._COMPRESSION; none] only "none": this library links no compressor, "gzip" is an
-                                  error here, and a warning and "none" when it comes from the environment */
+    const char *compression; /**< [..._COMPRESSION; none] "gzip" or "none". gzip is done by the zlib that libcurl brings along;
+                                  without one it is an error here, and a warning and "none" when asked for by the
+                                  environment */
     const char *certificate;        /**< [..._CERTIFICATE] PEM file of trusted CAs; else the system's */
     const char *client_certificate; /**< [..._CLIENT_CERTIFICATE] PEM file */
     const char *client_key;         /**< [..._CLIENT_KEY] PEM file */

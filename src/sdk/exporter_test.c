@@ -37,17 +37,27 @@ static void make_certificate(char cert_file[128], char key_file[128])
     EVP_PKEY_free(key);
 }
 
-static const struct {
-    const char *name;
+static const struct way {
     weir_otlp_protocol protocol;
-} protocols[] = {{"gRPC", WEIR_OTLP_GRPC}, {"HTTP", WEIR_OTLP_HTTP_PROTOBUF}};
+    const char *compression;
+} ways[] = {
+    {WEIR_OTLP_GRPC, "none"}, {WEIR_OTLP_GRPC, "gzip"}, {WEIR_OTLP_HTTP_PROTOBUF, "none"}, {WEIR_OTLP_HTTP_PROTOBUF, "gzip"},
+};
 
-TEST(records_arrive_over_grpc_and_http)
+static weir_otlp_options way_options(const struct peer *p, const struct way *w)
 {
-    for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+    weir_otlp_options o = options(w->protocol == WEIR_OTLP_GRPC ? p->grpc_url : p->http_url, w->protocol, 0);
+    o.compression = w->compression;
+    return o;
+}
+
+TEST(records_arrive_each_way)
+{
+    for (const struct way *w = ways; w < ways + ARRAY_LEN(ways); w++) {
         struct peer peer;
         REQUIRE(peer_open(&peer));
-        weir_provider *p = provider(i ? peer.http_url : peer.grpc_url, protocols[i].protocol, 0);
+        weir_otlp_options o = way_options(&peer, w);
+        weir_provider *p = provider_of(&o);
         emit(p, 1200);
         CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_OK);
         CHECK_EQ(peer.records, 1200);
@@ -55,6 +65,7 @@ TEST(records_arrive_over_grpc_and_http)
         char room[64];
         CHECK_STR(seen(&peer, peer.header, room), "se cret");
         CHECK_STR(seen(&peer, peer.agent, room), "OTel-OTLP-Exporter-Weir/" WEIR_VERSION);
+        CHECK_STR(seen(&peer, peer.encoding, room), strcmp(w->compression, "gzip") == 0 ? "gzip" : "");
         CHECK_EQ(stats(p).exported, 1200);
         weir_provider_free(p);
         peer_close(&peer);
@@ -63,10 +74,11 @@ TEST(records_arrive_over_grpc_and_http)
 
 TEST(answers_are_understood)
 {
-    for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+    for (const struct way *w = ways; w < ways + ARRAY_LEN(ways); w++) {
         struct peer peer;
         REQUIRE(peer_open(&peer));
-        weir_provider *p = provider(i ? peer.http_url : peer.grpc_url, protocols[i].protocol, 0);
+        weir_otlp_options o = way_options(&peer, w);
+        weir_provider *p = provider_of(&o);
         peer.mode = PARTIAL;
         emit(p, 5);
         CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_FAILED);
@@ -91,16 +103,18 @@ TEST(tls_is_spoken_and_checked)
 {
     char cert[128], key[128];
     make_certificate(cert, key);
-    for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+    for (const struct way *w = ways; w < ways + ARRAY_LEN(ways); w++) {
         struct peer peer;
         REQUIRE(peer_open_tls(&peer, cert, key));
-        const char *url = i ? peer.http_url : peer.grpc_url;
-        weir_provider *p = provider_tls(url, protocols[i].protocol, 0, cert);
+        weir_otlp_options o = way_options(&peer, w);
+        o.certificate = cert;
+        weir_provider *p = provider_of(&o);
         emit(p, 1200);
         CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_OK);
         CHECK_EQ(peer.records, 1200);
         weir_provider_free(p);
-        p = provider(url, protocols[i].protocol, 0); /* nobody vouches for the certificate: not a byte is sent */
+        o.certificate = NULL;
+        p = provider_of(&o); /* nobody vouches for the certificate: not a byte is sent */
         emit(p, 1);
         CHECK_EQ(weir_provider_shutdown(p, 300), WEIR_TIMEOUT);
         CHECK_EQ(peer.records, 1200);

@@ -291,9 +291,14 @@ static void judge_grpc(struct otlp_exporter *x, weir_export_result *ret)
     ret->code = export_code(push_code_of_grpc(status, retry_ms >= 0));
     ret->retry_after_ms = retry_ms;
     if (status == GRPC_OK) {
-        sv body = buf_view(&a->body);
-        if (body.n >= 5 && !body.p[0] && get_be32(body.p + 1) == body.n - 5)
-            read_response(x, sv_from(body, 5), ret);
+        SCOPED(buf_done) struct buf plain = buf_capped(MAX_ANSWER);
+        sv body = buf_view(&a->body), message = sv_from(body, 5);
+        if (body.n < 5 || get_be32(body.p + 1) != message.n)
+            return;
+        if (!body.p[0])
+            read_response(x, message, ret);
+        else if (body.p[0] == 1 && x->set.gzip && gzip_get(x->set.gzip, message, &plain, NULL))
+            read_response(x, buf_view(&plain), ret);
     } else {
         set_message(ret, x, grpc_code_name(status), buf_view(&a->grpc_message));
     }
@@ -363,18 +368,29 @@ static int64_t backoff_ms(int n)
     return (int64_t)(MIN(ms, 5000.0) * (0.8 + 0.4 * rand_unit()));
 }
 
+/* What is sent: the message, compressed or not; for gRPC with a flag that says which and the length before it. */
+static void frame_build(struct otlp_exporter *x, sv message)
+{
+    struct buf *b = &x->frame;
+    bool grpc = x->set.protocol == WEIR_OTLP_GRPC;
+    uint8_t prefix[5] = {x->set.gzip != NULL};
+    buf_reset(b);
+    if (grpc)
+        buf_put(b, prefix, sizeof prefix);
+    if (x->set.gzip)
+        (void)!gzip_put(x->set.gzip, message, b);
+    else
+        buf_sv(b, message);
+    if (grpc && !b->failed)
+        put_be32((uint8_t *)b->p + 1, (uint32_t)(b->n - sizeof prefix));
+}
+
 static void otlp_export(void *self, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret)
 {
     struct otlp_exporter *x = self;
     LOCK_SCOPED(&x->mu);
     int64_t deadline = deadline_in(MIN(timeout_ms, x->set.timeout_ms));
-    buf_reset(&x->frame);
-    if (x->set.protocol == WEIR_OTLP_GRPC) {
-        uint8_t prefix[5] = {0};
-        put_be32(prefix + 1, (uint32_t)batch->bytes.n);
-        buf_put(&x->frame, prefix, sizeof prefix);
-    }
-    buf_sv(&x->frame, batch->bytes);
+    frame_build(x, batch->bytes);
     *ret = (weir_export_result){.code = WEIR_EXPORT_RETRY, .retry_after_ms = -1};
     if (x->frame.failed) {
         set_message(ret, x, "no memory", SV_NULL);
@@ -461,7 +477,9 @@ static bool make_headers(struct otlp_exporter *x)
     bool grpc = x->set.protocol == WEIR_OTLP_GRPC;
     bool ok = add_line(x, grpc ? "content-type: application/grpc+proto" : "content-type: application/x-protobuf") &&
               add_line(x, "user-agent: OTel-OTLP-Exporter-Weir/" WEIR_VERSION) && add_line(x, "expect:") &&
-              (!grpc || add_line(x, "te: trailers"));
+              (!grpc || add_line(x, "te: trailers")) &&
+              (!x->set.gzip || add_line(x, grpc ? "grpc-encoding: gzip" : "content-encoding: gzip")) &&
+              (!x->set.gzip || !grpc || add_line(x, "grpc-accept-encoding: gzip"));
     for (size_t i = 0; ok && i < x->set.headers.n; i++)
         ok = add_line(x, x->set.headers.at[i]);
     return ok;

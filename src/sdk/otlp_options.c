@@ -109,14 +109,23 @@ static bool add_header(void *ctx, sv key, sv value)
     return true;
 }
 
-static bool resolve_compression(const weir_otlp_options *o, struct err *e)
+/* What the caller asks for in code must be; what the environment asks for is done as far as it goes. */
+static bool resolve_compression(const weir_otlp_options *o, struct gzip **ret, struct err *e)
 {
-    const char *name, *text = text_setting(o->compression, LOGS("COMPRESSION"), BASE("COMPRESSION"), "compression", &name);
+    const char *name = "compression", *text = text_setting(o->compression, LOGS("COMPRESSION"), BASE("COMPRESSION"), name, &name);
+    bool in_code = o->compression && *o->compression;
+    struct err why = {0};
     if (!text || sv_eq_nocase(sv_of(text), SV("none")))
         return true;
-    if (o->compression && *o->compression)
-        return err_set(e, ERR_UNSUPPORTED, "compression: '%s' is not possible: this library links no compressor (use none)", text);
-    log_warn("sdk", "%s: '%s' is not possible, this library links no compressor: sending uncompressed", name, text);
+    if (!sv_eq_nocase(sv_of(text), SV("gzip")))
+        err_set(&why, ERR_INVALID, "'%s' is not known (gzip and none are)", text);
+    else if (gzip_open(ret, &why))
+        return true;
+    else
+        err_ctx(&why, "no gzip");
+    if (in_code)
+        return err_set(e, why.code, "%s: %s", name, why.msg);
+    log_warn("sdk", "%s: %s: sending uncompressed", name, why.msg);
     return true;
 }
 
@@ -133,7 +142,7 @@ bool otlp_settings_resolve(const weir_otlp_options *o, struct otlp_settings *s, 
     *s = (struct otlp_settings){.timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 10000};
     if (o->timeout_ms <= 0 && env_i64(LOGS("TIMEOUT"), BASE("TIMEOUT"), 0, INT32_MAX, &s->timeout_ms) && !s->timeout_ms)
         s->timeout_ms = INT32_MAX; /* 0: no limit */
-    bool ok = resolve_protocol(o, &s->protocol, e) && resolve_url(o, s->protocol, &s->url, e) && resolve_compression(o, e);
+    bool ok = resolve_protocol(o, &s->protocol, e) && resolve_url(o, s->protocol, &s->url, e) && resolve_compression(o, &s->gzip, e);
     if (ok && headers && !env_pairs(sv_of(headers), add_header, s, e))
         ok = err_ctx(e, "%s", name);
     if (ok && (!copy_text(o->certificate, LOGS("CERTIFICATE"), BASE("CERTIFICATE"), &s->ca_file) ||
@@ -150,6 +159,7 @@ void otlp_settings_done(struct otlp_settings *s)
     for (size_t i = 0; i < s->headers.n; i++)
         free(s->headers.at[i]);
     vec_done(&s->headers);
+    gzip_close(s->gzip);
     free(s->url);
     free(s->ca_file);
     free(s->cert_file);

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/vec.h"
+#include "sdk/gzip.h"
 #include <weir/sdk.h>
 
 struct otlp_settings {
@@ -9,6 +10,7 @@ struct otlp_settings {
     char *url; /* of the call */
     VEC(char *) headers; /* "name: value" */
     int64_t timeout_ms;
+    struct gzip *gzip; /* NULL: uncompressed */
     char *ca_file, *cert_file, *key_file; /* or NULL */
 };
 MUST_USE bool otlp_settings_resolve(const weir_otlp_options *o, struct otlp_settings *ret, struct err *e);

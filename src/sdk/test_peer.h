@@ -4,6 +4,7 @@
 #include "base/test.h"
 #include "net/grpc.h"
 #include "net/server.h"
+#include "otlp/request.h"
 #include "otlp/walk.h"
 #include "otlp/write.h"
 #include <stdatomic.h>
@@ -18,7 +19,7 @@ struct peer {
     char grpc_url[80], http_url[80];
     _Atomic int mode, calls, records, bad;
     struct lock mu;
-    char header[64], agent[64], instance[64]; /* of the last call, under mu */
+    char header[64], agent[64], instance[64], encoding[64]; /* of the last call, under mu */
     struct grpc_call *held;                   /* under mu */
 };
 
@@ -31,6 +32,10 @@ static inline UNUSED void count(struct peer *p, const struct http_request *r, sv
         p->bad++;
     LOCK_SCOPED(&p->mu);
     snprintf(p->header, sizeof p->header, SV_FMT, SV_ARG(http_header(r, SV("x-key"))));
+    sv encoding = http_header(r, SV("content-encoding"));
+    if (!encoding.n)
+        encoding = http_header(r, SV("grpc-encoding"));
+    snprintf(p->encoding, sizeof p->encoding, SV_FMT, SV_ARG(encoding));
     snprintf(p->agent, sizeof p->agent, SV_FMT, SV_ARG(http_header(r, SV("user-agent"))));
     for (struct otlp_iter it = otlp_resources(message); otlp_next_resource(&it, &rl);)
         for (struct otlp_attr_iter at = otlp_attrs(rl.resource, OTLP_RESOURCE_ATTRS); otlp_next_attr(&at, &a);)
@@ -77,6 +82,23 @@ static inline UNUSED void export_call(void *ctx, struct grpc_call *c)
     grpc_reply(c, 0, SV_NULL, &body, -1);
 }
 
+/* An HTTP body of either encoding, compressed or not. */
+static inline UNUSED void count_body(struct peer *p, const struct http_request *r)
+{
+    enum otlp_encoding encoding;
+    enum codec codec;
+    struct batch *b = NULL;
+    struct err e = {0};
+    if (!otlp_encoding_of(http_header(r, SV("content-type")), &encoding) ||
+        !codec_of_name(http_header(r, SV("content-encoding")), &codec) ||
+        !otlp_decode_request(encoding, codec, r->body, 0, NULL, SV_NULL, 0, &b, &e)) {
+        p->bad++;
+        return;
+    }
+    count(p, r, b->bytes);
+    batch_unref(b);
+}
+
 static inline UNUSED void http_call(void *ctx, struct http_exchange *x)
 {
     struct peer *p = ctx;
@@ -88,7 +110,7 @@ static inline UNUSED void http_call(void *ctx, struct http_exchange *x)
     } else if (p->mode == BUSY_ONCE && call == 0) {
         http_reply(x, 503, &(struct http_header){SV("retry-after"), SV("0")}, 1, NULL);
     } else {
-        count(p, http_request_of(x), http_request_of(x)->body);
+        count_body(p, http_request_of(x));
         if (p->mode == PARTIAL)
             otlp_put_response(&body, 2, SV("too old"));
         http_reply(x, 200, NULL, 0, &body);
@@ -138,25 +160,30 @@ static inline UNUSED void peer_close(struct peer *p)
     lock_done(&p->mu);
 }
 
-static inline UNUSED weir_provider *provider_tls(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms, const char *ca_file)
+static inline UNUSED weir_provider *provider_of(const weir_otlp_options *o)
 {
     weir_error e = {""};
-    weir_otlp_options o = weir_otlp_options_init();
-    o.endpoint = url;
-    o.certificate = ca_file;
-    o.protocol = protocol;
-    o.headers = "x-key=se%20cret";
-    o.timeout_ms = timeout_ms;
-    weir_processor *p = weir_batch_processor_new(weir_otlp_exporter_new(&o, &e), NULL, &e);
+    weir_processor *p = weir_batch_processor_new(weir_otlp_exporter_new(o, &e), NULL, &e);
     weir_provider *got = weir_provider_new(NULL, &p, 1, &e);
     if (!got)
         test_fail(__FILE__, __LINE__, "no provider: %s", e.message);
     return got;
 }
 
+static inline UNUSED weir_otlp_options options(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms)
+{
+    weir_otlp_options o = weir_otlp_options_init();
+    o.endpoint = url;
+    o.protocol = protocol;
+    o.headers = "x-key=se%20cret";
+    o.timeout_ms = timeout_ms;
+    return o;
+}
+
 static inline UNUSED weir_provider *provider(const char *url, weir_otlp_protocol protocol, int64_t timeout_ms)
 {
-    return provider_tls(url, protocol, timeout_ms, NULL);
+    weir_otlp_options o = options(url, protocol, timeout_ms);
+    return provider_of(&o);
 }
 
 static inline UNUSED weir_stats stats(weir_provider *p)
