@@ -74,6 +74,21 @@ WEIR_API void weir_traceparent_format(const weir_trace_context *context, char ou
 
 /* ---- records ---- */
 
+/** What was thrown, or went wrong in the manner of an exception: becomes the attributes exception.type, exception.message and
+ *  exception.stacktrace (semantic conventions, "Exceptions in logs"), those of them that are not empty. */
+typedef struct weir_exception {
+    weir_string type;       /**< "std::out_of_range", "ENOENT" */
+    weir_string message;
+    weir_string stacktrace; /**< in the language's own form; weir_backtrace() makes one */
+} weir_exception;
+
+/** The calling thread's stack as text, one frame a line, from the caller of this function outwards:
+ *      "#0 0x55d0c1 shop_open+0x1f (/usr/bin/shop+0x40c1)"
+ *  Functions that are not exported (link with -rdynamic) have no name; `addr2line -e FILE 0xOFFSET` finds them. Always
+ *  NUL-terminated when size > 0, cut after a whole line when there is no room. Returns the length. Allocates nothing itself; the
+ *  first call in a process may make libc load its unwinder, so call it once at the start if it must work without memory. */
+WEIR_API size_t weir_backtrace(char *buffer, size_t size);
+
 /** A record to emit. Start from weir_log_record_init(); every field may stay zero. All views are borrowed until
  *  weir_logger_emit() returns. */
 typedef struct weir_log_record {
@@ -87,6 +102,7 @@ typedef struct weir_log_record {
     size_t n_attributes;
     weir_string event_name;            /**< not empty: the record is an event of that class */
     const weir_trace_context *trace;   /**< NULL: the calling thread's current one */
+    const weir_exception *exception;   /**< NULL: none; attributes that are there already win over what it says */
 } weir_log_record;
 
 static inline weir_log_record weir_log_record_init(void)

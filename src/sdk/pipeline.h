@@ -67,6 +67,9 @@ struct weir_record {
 /* Encodes a record into a buffer of the calling thread. False: no memory. *ret lives until the thread's next call. */
 MUST_USE bool record_encode(struct weir_record *rec, sv *ret);
 
+/* Puts r.exception among the attributes, where they do not say the same already. Without memory the record goes without. */
+void record_add_exception(struct weir_record *rec);
+
 /* A request of records of one provider: begin, then for each logger: open, records, close; end. */
 struct batch_writer {
     size_t resource, scope;

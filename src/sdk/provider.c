@@ -233,6 +233,8 @@ static void emit(struct weir_logger *lg, const weir_log_record *record, const we
         rec.r.trace = &rec.trace;
     }
     arena_init(&rec.mem, 0);
+    if (rec.r.exception)
+        record_add_exception(&rec);
     for (size_t i = 0; i < p->n_processors && !rec.discarded; i++)
         if (p->processors[i]->ops.on_emit)
             p->processors[i]->ops.on_emit(p->processors[i]->self, &rec);
