@@ -183,11 +183,32 @@ typedef struct weir_limits {
     int64_t attribute_value_depth;  /**< [64] a deeper array or map becomes the empty value */
 } weir_limits;
 
+/** Who a logger logs for, as it was asked for: what a configurator decides by. */
+typedef struct weir_scope {
+    weir_string name, version, schema_url;
+    const weir_attr *attributes;
+    size_t n_attributes;
+} weir_scope;
+
+/** What a logger lets through (specification, "LoggerConfig"), in this order. Made by the library, which may add fields. */
+typedef struct weir_logger_config {
+    bool enabled;             /**< false: nothing */
+    int32_t minimum_severity; /**< records with a severity below it are dropped; those without one pass */
+    bool trace_based;         /**< records of a span that is not sampled are dropped */
+} weir_logger_config;
+
+/** Decides for one logger: *config holds the defaults (enabled, the provider's minimum_severity, not trace based) and is changed
+ *  in place. Called when the logger is made and in weir_provider_update_loggers(), one call at a time, with a lock of the
+ *  provider held: it must not ask the provider for loggers. `scope` is valid during the call. */
+typedef void (*weir_logger_configurator)(void *context, const weir_scope *scope, weir_logger_config *config);
+
 typedef struct weir_provider_options {
     size_t struct_size;
     const weir_resource *resource; /**< borrowed; merged over weir_resource_default() */
     weir_limits limits;
     int32_t minimum_severity; /**< records with a severity below it are not enabled; 0: all */
+    weir_logger_configurator configure_logger; /**< NULL: all loggers have the defaults */
+    void *configure_context;
 } weir_provider_options;
 static inline weir_provider_options weir_provider_options_init(void)
 {
@@ -199,6 +220,8 @@ static inline weir_provider_options weir_provider_options_init(void)
 /** Takes the processors, also when it fails. `options` may be NULL. NULL: a processor is NULL, or out of memory. */
 WEIR_API weir_provider *weir_provider_new(const weir_provider_options *options, weir_processor *const *processors,
                                           size_t n_processors, weir_error *ret_error);
+/** Asks the configurator again, for every logger there is; records emitted after the call follow the new answers. */
+WEIR_API void weir_provider_update_loggers(weir_provider *provider);
 /** Delivers what was emitted before the call; WEIR_OK only if every processor says so within timeout_ms. */
 WEIR_API weir_result weir_provider_force_flush(weir_provider *provider, int64_t timeout_ms);
 /** Delivers what is left, then stops: later records are dropped and counted. What cannot be delivered within timeout_ms is

@@ -59,3 +59,103 @@ TEST(a_backtrace_is_whole_lines)
     }
     CHECK_EQ(weir_backtrace(NULL, 0), 0);
 }
+
+/* ---- LoggerConfig ---- */
+
+struct rules { /* of the configurator below */
+    size_t calls;
+    weir_logger_config for_db;
+    bool db_only_of_team_a;
+};
+
+static void configure(void *context, const weir_scope *scope, weir_logger_config *config)
+{
+    struct rules *r = context;
+    r->calls++;
+    CHECK(config->enabled && config->minimum_severity == WEIR_SEVERITY_INFO && !config->trace_based); /* the defaults */
+    bool team_a = scope->n_attributes == 1 && sv_eq(sv_of_weir(scope->attributes[0].value.as.string), SV("a"));
+    if (sv_eq(sv_of_weir(scope->name), SV("db")) && (!r->db_only_of_team_a || team_a))
+        *config = r->for_db;
+    if (sv_eq(sv_of_weir(scope->version), SV("9")) && sv_eq(sv_of_weir(scope->schema_url), SV("https://s")))
+        config->enabled = false;
+}
+
+static bool gets_through(struct seen *s, weir_logger *lg, int severity)
+{
+    weir_log_record r = weir_log_record_init();
+    size_t before = s->n;
+    r.severity_number = severity;
+    bool enabled = weir_logger_enabled(lg, severity, NULL);
+    weir_logger_emit(lg, &r);
+    CHECK_EQ(s->n - before, enabled); /* both apply the same rules, each by itself */
+    return enabled;
+}
+
+TEST(a_configurator_decides_for_each_logger)
+{
+    struct seen s;
+    struct rules rules = {.for_db = {true, WEIR_SEVERITY_WARN, false}};
+    weir_provider_options o = weir_provider_options_init();
+    o.minimum_severity = WEIR_SEVERITY_INFO;
+    o.configure_logger = configure;
+    o.configure_context = &rules;
+    weir_provider *p = seen_provider(&s, &o);
+    weir_attr team = weir_str("team", "a");
+    weir_logger *db = weir_provider_logger(p, "db", NULL, NULL, NULL, 0), *web = weir_provider_logger(p, "web", "1", NULL, NULL, 0);
+    weir_logger *db_a = weir_provider_logger(p, "db", NULL, NULL, &team, 1);
+    weir_logger *off = weir_provider_logger(p, "web", "9", "https://s", NULL, 0);
+    CHECK_EQ(rules.calls, 4);
+    CHECK(weir_provider_logger(p, "db", NULL, NULL, NULL, 0) == db);
+    CHECK_EQ(rules.calls, 4); /* asked once for each, not each time one is asked for */
+    CHECK(gets_through(&s, web, WEIR_SEVERITY_INFO) && !gets_through(&s, web, WEIR_SEVERITY_DEBUG));
+    CHECK(gets_through(&s, db, WEIR_SEVERITY_WARN) && !gets_through(&s, db, WEIR_SEVERITY_INFO));
+    CHECK(gets_through(&s, db, WEIR_SEVERITY_UNSPECIFIED)); /* has no severity that could be too low */
+    CHECK(!gets_through(&s, off, WEIR_SEVERITY_FATAL) && !gets_through(&s, off, WEIR_SEVERITY_UNSPECIFIED));
+
+    rules.for_db.enabled = false;
+    rules.db_only_of_team_a = true;
+    CHECK(gets_through(&s, db_a, WEIR_SEVERITY_WARN)); /* not before the update */
+    weir_provider_update_loggers(p);
+    CHECK_EQ(rules.calls, 8);
+    CHECK(!gets_through(&s, db_a, WEIR_SEVERITY_FATAL));
+    CHECK(gets_through(&s, db, WEIR_SEVERITY_INFO)); /* the default again */
+    weir_provider_update_loggers(NULL);
+    weir_provider_free(p);
+    seen_done(&s);
+}
+
+TEST(a_trace_based_logger_drops_what_is_not_sampled)
+{
+    struct seen s;
+    struct rules rules = {.for_db = {true, WEIR_SEVERITY_WARN, true}};
+    weir_provider_options o = weir_provider_options_init();
+    o.minimum_severity = WEIR_SEVERITY_INFO;
+    o.configure_logger = configure;
+    o.configure_context = &rules;
+    weir_provider *p = seen_provider(&s, &o);
+    weir_logger *db = weir_provider_logger(p, "db", NULL, NULL, NULL, 0);
+    weir_trace_context t;
+    CHECK(gets_through(&s, db, WEIR_SEVERITY_WARN)); /* no span, no sampling decision */
+    weir_trace_context_new(&t);
+    weir_trace_context_set_current(&t);
+    CHECK(gets_through(&s, db, WEIR_SEVERITY_WARN));
+    CHECK(!gets_through(&s, db, WEIR_SEVERITY_INFO)); /* severity first */
+    t.flags = 2;                                      /* whatever else is set, not sampled */
+    weir_trace_context_set_current(&t);
+    CHECK(!gets_through(&s, db, WEIR_SEVERITY_WARN));
+    CHECK(!gets_through(&s, db, WEIR_SEVERITY_UNSPECIFIED));
+    weir_log_record r = weir_log_record_init();
+    weir_trace_context sampled;
+    weir_trace_context_new(&sampled);
+    r.trace = &sampled; /* its own context counts, not the thread's */
+    size_t before = s.n;
+    weir_logger_emit(db, &r);
+    CHECK_EQ(s.n, before + 1);
+    r.trace = &t;
+    weir_trace_context_set_current(&sampled);
+    weir_logger_emit(db, &r);
+    CHECK_EQ(s.n, before + 1);
+    weir_trace_context_set_current(NULL);
+    weir_provider_free(p);
+    seen_done(&s);
+}

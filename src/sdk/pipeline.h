@@ -37,6 +37,9 @@ struct weir_logger {
     struct weir_provider *provider;
     struct buf scope; /* what stands before the records of a ScopeLogs message: scope and schema URL; the key in the map */
     char *name, *version;
+    _Atomic uint64_t gate; /* the LoggerConfig in force: see logger_config.h */
+    weir_scope asked;      /* for the configurator; in `mem` */
+    struct arena mem;
 };
 
 struct weir_provider {
@@ -44,6 +47,8 @@ struct weir_provider {
     struct buf head; /* what stands before the scopes of a ResourceLogs message; changes only in a forked child */
     struct limits limits;
     int32_t minimum_severity;
+    weir_logger_configurator configure_logger; /* may be NULL */
+    void *configure_context;
     struct weir_processor **processors;
     size_t n_processors;
     struct fork_hook fork;

@@ -6,6 +6,7 @@
 #include "otlp/write.h"
 #include "sdk/encode.h"
 #include "sdk/env.h"
+#include "sdk/logger_config.h"
 #include "sdk/pipeline.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -93,21 +94,27 @@ static struct weir_provider *provider_alloc(const weir_provider_options *o)
         resource_encode(p->resource, &p->head);
     limits_resolve(&p->limits, &o->limits);
     p->minimum_severity = o->minimum_severity;
+    p->configure_logger = o->configure_logger;
+    p->configure_context = o->configure_context;
     p->fork = (struct fork_hook){before_fork, after_fork_parent, after_fork_child, NULL};
     return p;
+}
+
+static void logger_free(struct weir_logger *lg)
+{
+    buf_done(&lg->scope);
+    arena_done(&lg->mem);
+    free(lg->name);
+    free(lg->version);
+    free(lg);
 }
 
 static void provider_release(struct weir_provider *p)
 {
     for (size_t i = 0; i < p->n_processors; i++)
         weir_processor_free(p->processors[i]);
-    for (struct map_slot *s = NULL; (s = map_next(&p->loggers, s));) {
-        struct weir_logger *lg = s->value;
-        buf_done(&lg->scope);
-        free(lg->name);
-        free(lg->version);
-        free(lg);
-    }
+    for (struct map_slot *s = NULL; (s = map_next(&p->loggers, s));)
+        logger_free(s->value);
     map_done(&p->loggers);
     lock_done(&p->mu);
     buf_done(&p->head);
@@ -160,22 +167,24 @@ static void scope_encode(struct buf *out, const char *name, const char *version,
     encode_text(out, 3, sv_of(schema_url));
 }
 
-static struct weir_logger *logger_new(struct weir_provider *p, struct buf *scope, const char *name, const char *version)
+/* Takes `scope` when it succeeds. */
+static struct weir_logger *logger_new(struct weir_provider *p, struct buf *scope, const weir_scope *asked)
 {
     struct weir_logger *lg = calloc(1, sizeof *lg);
     if (!lg)
         return NULL;
-    *lg = (struct weir_logger){.provider = p, .scope = *scope, .name = sv_dup(sv_of(name ? name : "")),
-                               .version = sv_dup(sv_of(version ? version : ""))};
-    struct map_slot *slot = lg->name && lg->version ? map_put(&p->loggers, buf_view(scope)) : NULL;
+    *lg = (struct weir_logger){.provider = p, .name = sv_dup(sv_of_weir(asked->name)), .version = sv_dup(sv_of_weir(asked->version))};
+    arena_init(&lg->mem, 0);
+    bool ok = lg->name && lg->version && (!p->configure_logger || scope_copy(&lg->mem, asked, &lg->asked));
+    struct map_slot *slot = ok ? map_put(&p->loggers, buf_view(scope)) : NULL;
     if (!slot) {
-        free(lg->name);
-        free(lg->version);
-        free(lg);
+        logger_free(lg);
         return NULL;
     }
+    lg->scope = *scope;
     *scope = (struct buf){0};
     slot->value = lg;
+    logger_configure(lg);
     return lg;
 }
 
@@ -192,17 +201,17 @@ weir_logger *weir_provider_logger(weir_provider *p, const char *name, const char
         return NULL;
     LOCK_SCOPED(&p->mu);
     struct weir_logger *lg = map_get(&p->loggers, buf_view(&scope));
-    return lg ? lg : logger_new(p, &scope, name, version);
+    weir_scope asked = {weir_string_of(name ? name : ""), weir_string_of(version ? version : ""),
+                        weir_string_of(schema_url ? schema_url : ""), attributes, attributes ? n_attributes : 0};
+    return lg ? lg : logger_new(p, &scope, &asked);
 }
 
 bool weir_logger_enabled(const weir_logger *lg, int severity_number, const char *event_name)
 {
-    if (!lg)
+    if (!lg || !logger_admits(lg, severity_number, NULL))
         return false;
     const struct weir_provider *p = lg->provider;
     if (atomic_load_explicit(&p->shut_down, memory_order_relaxed))
-        return false;
-    if (severity_number != 0 && severity_number < p->minimum_severity)
         return false;
     for (size_t i = 0; i < p->n_processors; i++) {
         const struct weir_processor *pr = p->processors[i];
@@ -223,7 +232,7 @@ static void emit(struct weir_logger *lg, const weir_log_record *record, const we
     }
     struct weir_record rec = {.site = site, .logger = lg};
     options_copy(&rec.r, sizeof rec.r, record);
-    if (rec.r.severity_number != 0 && rec.r.severity_number < p->minimum_severity)
+    if (!logger_admits(lg, rec.r.severity_number, rec.r.trace))
         return;
     atomic_fetch_add_explicit(&p->emitted, 1, memory_order_relaxed);
     if (!rec.r.observed_timestamp_ns)
