@@ -11,7 +11,8 @@
  *
  *  Process: the library starts one thread, when the first record is emitted; it installs no signal handlers and
  *  prints nothing but rate-limited warnings on stderr. After fork() the child starts with an empty queue and a thread of
- *  its own; what was queued before is sent once, by the parent; a service.instance.id that was made up is made anew.
+ *  its own; what was queued before is sent once, by the parent; a service.instance.id that was made up is made anew, and a
+ *  process.pid that was detected is the child's.
  *  Threads: unless a function says otherwise, any. Option structs start from their ..._init() function; 0 and NULL in a
  *  field mean "take the environment variable, else the default". */
 #ifndef WEIR_SDK_H
@@ -31,9 +32,21 @@ typedef struct weir_resource weir_resource;
 /** Copies. NULL when out of memory. */
 WEIR_API weir_resource *weir_resource_new(const weir_attr *attributes, size_t n_attributes, const char *schema_url);
 /** The SDK's defaults under the environment's: telemetry.sdk.{name,language,version}, service.name
- *  (`unknown_service:<executable>`), service.instance.id (a random UUID), then OTEL_RESOURCE_ATTRIBUTES, then
- *  OTEL_SERVICE_NAME. NULL when out of memory. */
+ *  (`unknown_service:<executable>`), service.instance.id (a random UUID), what the detectors of
+ *  OTEL_EXPERIMENTAL_RESOURCE_DETECTORS find, then OTEL_RESOURCE_ATTRIBUTES (as a whole or, when a part of it cannot be read, with
+ *  a warning not at all), then OTEL_SERVICE_NAME. NULL when out of memory. */
 WEIR_API weir_resource *weir_resource_default(void);
+/** What detectors find, as attributes of the semantic conventions. `names` is a comma list; NULL: the one of
+ *  OTEL_EXPERIMENTAL_RESOURCE_DETECTORS; `all` or `*`: each of these:
+ *    service    service.name as OTEL_SERVICE_NAME says, service.instance.id (a random UUID)
+ *    process    process.pid, .parent_pid, .executable.name, .executable.path, .command, .command_args (which may hold
+ *               secrets), .owner. In a forked child the pids are the child's
+ *    host       host.name, host.id (from /etc/machine-id), host.arch
+ *    os         os.type, os.name, os.version, os.description (from /etc/os-release)
+ *    container  container.id, where docker, containerd, cri-o, podman and the like let it be seen from inside
+ *  What cannot be found out is left out. NULL: a name is unknown (in the environment's list that is a warning), or out of
+ *  memory; `ret_error` (may be NULL) says which. */
+WEIR_API weir_resource *weir_resource_detect(const char *names, weir_error *ret_error);
 /** A new resource with the attributes of both; `updating` wins, also with an empty value. Two different non-empty
  *  schema URLs: a warning, and the result has none. NULL inputs count as empty. */
 WEIR_API weir_resource *weir_resource_merge(const weir_resource *old, const weir_resource *updating);

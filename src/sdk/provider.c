@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static _Atomic(struct weir_provider *) global;
 
@@ -59,25 +60,23 @@ static void after_fork_parent(struct fork_hook *h)
 {
     lock_release(&provider_of(h)->mu);
 }
-/* The child counts from zero, and is another instance of the service: a made-up id is replaced where it stands. */
+/* The child counts from zero, and is another process and another instance of the service. */
 static void after_fork_child(struct fork_hook *h)
 {
     struct weir_provider *p = provider_of(h);
+    struct buf head = {0};
     lock_init(&p->mu);
     atomic_store(&p->emitted, 0);
     atomic_store(&p->after_shutdown, 0);
     atomic_store(&p->discarded_attributes, 0);
-    sv id = p->resource->made_up_instance_id;
-    size_t at = sv_find(buf_view(&p->head), id);
-    if (!id.n || at == SV_NPOS)
+    resource_renew(p->resource);
+    resource_encode(p->resource, &head); /* a pid has any number of digits: no replacing in place */
+    if (head.failed) { /* no memory: it goes on as its parent */
+        buf_done(&head);
         return;
-    char fresh[37];
-    uuid_v4(fresh);
-    memcpy(p->head.p + at, fresh, id.n);
-    memcpy((char *)id.p, fresh, id.n); /* both in the resource's arena: the id and its attribute's copy */
-    for (size_t i = 0; i < p->resource->n; i++)
-        if (sv_eq(sv_of_weir(p->resource->attrs[i].key), SV("service.instance.id")))
-            memcpy((char *)p->resource->attrs[i].value.as.string.data, fresh, id.n);
+    }
+    buf_done(&p->head);
+    p->head = head;
 }
 
 static struct weir_provider *provider_alloc(const weir_provider_options *o)
@@ -90,6 +89,8 @@ static struct weir_provider *provider_alloc(const weir_provider_options *o)
     p->resource = o->resource ? weir_resource_merge(defaults, o->resource) : defaults;
     if (p->resource != defaults)
         weir_resource_free(defaults);
+    if (p->resource && p->resource->made_in != getpid()) /* given by a parent process */
+        resource_renew(p->resource);
     if (p->resource)
         resource_encode(p->resource, &p->head);
     limits_resolve(&p->limits, &o->limits);
