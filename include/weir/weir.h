@@ -3,6 +3,7 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include <weir/bridge.h>
 #include <weir/log.h>
 #include <weir/logs.h>
 #include <weir/sdk.h>
