@@ -9,6 +9,8 @@
  *  message without attributes. The attributes are sent as such, so nothing is said twice.
  *  The same names with an `f` behind them take a printf format and its arguments, checked by the compiler.
  *
+ *  weir_event(lg, severity, "order.lost", attributes...) is an event: a name for its class, attributes, no message.
+ *
  *  Every record carries the severity, the time, and where it was logged: code.file.path, code.line.number,
  *  code.function.name (semantic conventions, "Code"). Arguments are not evaluated when the logger is not enabled for
  *  the severity. Any thread; C11 and C++11. */
@@ -34,26 +36,30 @@ WEIR_API void weir_log_at(weir_logger *logger, weir_site *site, int severity_num
                           const weir_attr *attributes, size_t n_attributes);
 WEIR_API void weir_logf_at(weir_logger *logger, weir_site *site, int severity_number, const char *format, ...)
     WEIR_PRINTF(4, 5);
+WEIR_API void weir_event_at(weir_logger *logger, weir_site *site, int severity_number, const char *event_name,
+                            const weir_attr *attributes, size_t n_attributes);
 
 #ifdef __cplusplus
 }
 namespace weir_detail
 {
 inline weir_attr end() { return weir_any(nullptr, weir_value_empty()); }
+typedef void (*call)(weir_logger *, weir_site *, int, const char *, const weir_attr *, size_t);
 template <class... Attrs>
-inline void log_at(weir_logger *logger, weir_site *site, int severity, const char *message, const Attrs &...attrs)
+inline void with_list(call function, weir_logger *logger, weir_site *site, int severity, const char *text, const Attrs &...attrs)
 {
     const weir_attr list[] = {attrs...};
-    weir_log_at(logger, site, severity, message, list, sizeof...(attrs) - 1);
+    function(logger, site, severity, text, list, sizeof...(attrs) - 1);
 }
 }
 #define WEIR_END_ weir_detail::end()
-#define WEIR_CALL_(logger, site, severity, message, ...) weir_detail::log_at(logger, site, severity, message, __VA_ARGS__)
+#define WEIR_CALL_(function, logger, site, severity, text, ...)                                                        \
+    weir_detail::with_list(function, logger, site, severity, text, __VA_ARGS__)
 #else
 #define WEIR_END_ weir_any(NULL, weir_value_empty())
-#define WEIR_CALL_(logger, site, severity, message, ...)                                                              \
-    weir_log_at(logger, site, severity, message, (const weir_attr[]){__VA_ARGS__},                                    \
-                sizeof((const weir_attr[]){__VA_ARGS__}) / sizeof(weir_attr) - 1)
+#define WEIR_CALL_(function, logger, site, severity, text, ...)                                                        \
+    function(logger, site, severity, text, (const weir_attr[]){__VA_ARGS__},                                          \
+             sizeof((const weir_attr[]){__VA_ARGS__}) / sizeof(weir_attr) - 1)
 #endif
 
 /* The attribute list always ends with one that is not counted, so that it may be empty otherwise. */
@@ -62,7 +68,15 @@ inline void log_at(weir_logger *logger, weir_site *site, int severity, const cha
         static weir_site weir_site_ = {__FILE__, __func__, __LINE__, 0, NULL};                                        \
         weir_logger *weir_logger_ = (logger);                                                                         \
         if (weir_logger_enabled(weir_logger_, severity, NULL))                                                        \
-            WEIR_CALL_(weir_logger_, &weir_site_, severity, __VA_ARGS__);                                             \
+            WEIR_CALL_(weir_log_at, weir_logger_, &weir_site_, severity, __VA_ARGS__);                                \
+    } while (0)
+#define WEIR_EVENT_(logger, severity, name, ...)                                                                      \
+    do {                                                                                                              \
+        static weir_site weir_site_ = {__FILE__, __func__, __LINE__, 0, NULL};                                        \
+        weir_logger *weir_logger_ = (logger);                                                                         \
+        const char *weir_name_ = (name);                                                                              \
+        if (weir_logger_enabled(weir_logger_, severity, weir_name_))                                                  \
+            WEIR_CALL_(weir_event_at, weir_logger_, &weir_site_, severity, weir_name_, __VA_ARGS__);                  \
     } while (0)
 #define WEIR_LOGF_(logger, severity, ...)                                                                             \
     do {                                                                                                              \
@@ -80,6 +94,9 @@ inline void log_at(weir_logger *logger, weir_site *site, int severity, const cha
 #define weir_warn(logger, ...) WEIR_LOG_(logger, WEIR_SEVERITY_WARN, __VA_ARGS__, WEIR_END_)
 #define weir_error(logger, ...) WEIR_LOG_(logger, WEIR_SEVERITY_ERROR, __VA_ARGS__, WEIR_END_)
 #define weir_fatal(logger, ...) WEIR_LOG_(logger, WEIR_SEVERITY_FATAL, __VA_ARGS__, WEIR_END_)
+
+/** weir_event(lg, WEIR_SEVERITY_INFO, "order.lost", attributes...): the severity, then the name of the event's class. */
+#define weir_event(logger, severity, ...) WEIR_EVENT_(logger, severity, __VA_ARGS__, WEIR_END_)
 
 #define weir_logf(logger, severity, ...) WEIR_LOGF_(logger, severity, __VA_ARGS__)
 #define weir_tracef(logger, ...) WEIR_LOGF_(logger, WEIR_SEVERITY_TRACE, __VA_ARGS__)

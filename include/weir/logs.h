@@ -133,6 +133,9 @@ WEIR_API void weir_logger_emit(weir_logger *logger, const weir_log_record *recor
 /** Whether a record of this severity (0: unspecified) and event name (NULL: none) would go anywhere: spares building
  *  an expensive one. May change over time: ask each time. */
 WEIR_API bool weir_logger_enabled(const weir_logger *logger, int severity_number, const char *event_name);
+/** The same for a record with this trace context (NULL: the calling thread's current one, as above). */
+WEIR_API bool weir_logger_enabled_in(const weir_logger *logger, const weir_trace_context *trace, int severity_number,
+                                     const char *event_name);
 
 #ifdef __cplusplus
 }

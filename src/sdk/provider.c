@@ -194,8 +194,9 @@ weir_logger *weir_provider_logger(weir_provider *p, const char *name, const char
 {
     if (!p || atomic_load_explicit(&p->shut_down, memory_order_relaxed))
         return NULL;
-    if (!name || !*name)
-        log_warn("sdk", "a logger without a name was asked for");
+    static _Atomic bool said;
+    if ((!name || !*name) && !atomic_exchange(&said, true))
+        log_warn("sdk", "a logger without a name was asked for: it works, but nobody will know whose records these are");
     SCOPED(buf_done) struct buf scope = {0};
     scope_encode(&scope, name, version, schema_url, attributes, n_attributes);
     if (scope.failed)
@@ -209,7 +210,12 @@ weir_logger *weir_provider_logger(weir_provider *p, const char *name, const char
 
 bool weir_logger_enabled(const weir_logger *lg, int severity_number, const char *event_name)
 {
-    if (!lg || !logger_admits(lg, severity_number, NULL))
+    return weir_logger_enabled_in(lg, NULL, severity_number, event_name);
+}
+
+bool weir_logger_enabled_in(const weir_logger *lg, const weir_trace_context *trace, int severity_number, const char *event_name)
+{
+    if (!lg || !logger_admits(lg, severity_number, trace))
         return false;
     const struct weir_provider *p = lg->provider;
     if (atomic_load_explicit(&p->shut_down, memory_order_relaxed))
@@ -332,6 +338,21 @@ void weir_logf_at(weir_logger *lg, weir_site *site, int severity, const char *fo
     emit_text(lg, site, severity, n < 0 ? sv_of(format) : sv_make(text, (size_t)n), NULL, 0);
     if (text != room)
         free(text);
+}
+
+void weir_event_at(weir_logger *lg, weir_site *site, int severity, const char *event_name, const weir_attr *attributes,
+                   size_t n_attributes)
+{
+    weir_log_record r = weir_log_record_init();
+    if (!lg)
+        return;
+    r.timestamp_ns = r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
+    r.severity_number = severity;
+    r.severity_text = weir_string_of(weir_severity_text(severity));
+    r.event_name = weir_string_of(event_name);
+    r.attributes = attributes;
+    r.n_attributes = n_attributes;
+    emit(lg, &r, site);
 }
 
 const char *weir_severity_text(int severity_number)
