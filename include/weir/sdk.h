@@ -163,16 +163,40 @@ typedef struct weir_processor weir_processor;
 WEIR_API weir_processor *weir_processor_new(const weir_processor_ops *ops, void *self);
 WEIR_API void weir_processor_free(weir_processor *processor); /* one that was not put into a provider */
 
-/** The batching processor. Its queue is bounded in records and in bytes; when full, the oldest record gives way and is
- *  counted. A batch leaves the queue when it is delivered or refused for good, not when sending fails for now. */
+/** What gives way when there is no room left. */
+typedef enum weir_when_full {
+    WEIR_WHEN_FULL_DEFAULT = 0, /**< WEIR_SPOOL_WHEN_FULL ("drop_oldest", "drop_newest", "block"), else drop_oldest */
+    WEIR_DROP_OLDEST,           /**< the oldest records */
+    WEIR_DROP_NEWEST,           /**< the records that are being emitted */
+    WEIR_BLOCK                  /**< nobody: emitting waits until there is room, or the provider is shut down */
+} weir_when_full;
+
+/** The batching processor.
+ *
+ *  A record is written into a ring in a memory-mapped file below `spool_dir`; when emitting returns, it is there, and survives
+ *  the process: a kill -9, abort(), a crash, the OOM killer. When the exporter does not keep up and the ring is half full, its
+ *  records move into a spool on disk beside it, up to `spool_max_bytes`; then `when_full` says what gives way. Order is kept,
+ *  and every record that is dropped is counted. What a process leaves behind is sent by the next start of the same service
+ *  (service.name), by `weir collector`, `weir up` or `weir recover`.
+ *
+ *  Where no directory can be had, the ring is plain memory: said once on stderr, and then `max_queue_size` bounds it and
+ *  nothing survives. A batch leaves the queue when it is delivered or refused for good, not when sending fails for now. */
 typedef struct weir_batch_options {
     size_t struct_size;
-    uint32_t max_queue_size;        /**< records [OTEL_BLRP_MAX_QUEUE_SIZE; 2048] */
+    uint32_t max_queue_size;        /**< records [OTEL_BLRP_MAX_QUEUE_SIZE; 2048] that the ring has room for at the least, at
+                                         1 KiB each; without a directory: that it holds at the most */
     uint32_t max_export_batch_size; /**< records [OTEL_BLRP_MAX_EXPORT_BATCH_SIZE; 512, at most max_queue_size] */
     int64_t schedule_delay_ms;      /**< longest a record waits for others [OTEL_BLRP_SCHEDULE_DELAY; 5000] */
     int64_t export_timeout_ms;      /**< of one call of the exporter [OTEL_BLRP_EXPORT_TIMEOUT; 30000] */
-    uint64_t max_queue_bytes;       /**< [16 MiB] a record larger than a quarter of it is dropped */
+    uint64_t ring_bytes;             /**< [WEIR_RING_BYTES; 4 MiB] a record larger than a quarter of it is dropped */
     uint64_t max_export_batch_bytes; /**< [3 MiB] below what gRPC servers take (4 MiB); a larger record goes alone */
+    const char *spool_dir;    /**< [WEIR_SPOOL_DIR; $XDG_STATE_HOME/weir/spool, ~/.local/state/weir/spool or
+                                   /tmp/weir-spool-UID] "none": no directory, memory only */
+    uint64_t spool_max_bytes; /**< on disk, behind the ring [WEIR_SPOOL_MAX_BYTES; 256 MiB] */
+    weir_when_full when_full; /**< [WEIR_SPOOL_WHEN_FULL; drop_oldest] */
+    int64_t sync_interval_ms; /**< [WEIR_SPOOL_SYNC_INTERVAL; 0: never] how often what was emitted is brought to the disk itself,
+                                   so that a power cut costs no more than what came since. A crash of the process costs nothing
+                                   either way */
 } weir_batch_options;
 static inline weir_batch_options weir_batch_options_init(void)
 {
@@ -237,8 +261,9 @@ WEIR_API weir_provider *weir_provider_new(const weir_provider_options *options, 
 WEIR_API void weir_provider_update_loggers(weir_provider *provider);
 /** Delivers what was emitted before the call; WEIR_OK only if every processor says so within timeout_ms. */
 WEIR_API weir_result weir_provider_force_flush(weir_provider *provider, int64_t timeout_ms);
-/** Delivers what is left, then stops: later records are dropped and counted. What cannot be delivered within timeout_ms is
- *  dropped and counted. The second call does nothing and returns WEIR_SHUT_DOWN. */
+/** Delivers what is left, then stops: later records are dropped and counted. What cannot be delivered within timeout_ms stays on
+ *  disk (weir_batch_options), or else is dropped, and counted either way. The second call does nothing and returns
+ *  WEIR_SHUT_DOWN. */
 WEIR_API weir_result weir_provider_shutdown(weir_provider *provider, int64_t timeout_ms);
 /** Shuts down (at most 5 s) unless that was done, then frees the provider, its loggers and processors. No other thread may
  *  use them any more. NULL is fine. */
@@ -249,12 +274,19 @@ typedef struct weir_stats {
     size_t struct_size;
     uint64_t emitted;  /**< given to weir_logger_emit() of an enabled logger */
     uint64_t exported; /**< delivered */
-    uint64_t dropped_queue_full, dropped_too_large, dropped_no_memory, dropped_after_shutdown;
-    uint64_t dropped_at_shutdown;   /**< undelivered when the time of the shutdown was over */
+    uint64_t dropped_queue_full; /**< gave way under spool_max_bytes, a full disk, or (without a directory) max_queue_size */
+    uint64_t dropped_too_large, dropped_no_memory, dropped_after_shutdown;
+    uint64_t dropped_at_shutdown;   /**< undelivered when the time of the shutdown was over, with no directory to keep them */
     uint64_t dropped_export_failed; /**< the exporter gave up for good */
     uint64_t dropped_rejected;      /**< refused by the receiver (partial success) */
     uint64_t discarded_attributes;  /**< over the limits; counted in their records too */
     uint64_t queued;                /**< waiting, or being sent */
+    uint64_t dropped_ring_full; /**< found no room in the ring: emitted faster than records can move to disk */
+    uint64_t torn;              /**< damaged in the ring, or never finished by the thread that emitted them */
+    uint64_t spilled;           /**< moved from the ring to disk on their way */
+    uint64_t spool_bytes;       /**< on disk behind the ring, now */
+    uint64_t left_behind;       /**< undelivered at shutdown and kept on disk for the next start, or a collector */
+    uint64_t adopted;           /**< delivered for processes of this service that had died; not in `emitted`, `exported` */
 } weir_stats;
 /** Fills as many fields as ret->struct_size says; sums over the built-in processors. */
 WEIR_API void weir_provider_stats(weir_provider *provider, weir_stats *ret);

@@ -54,12 +54,17 @@ struct backlog {
 
 /* ---- opening, closing ---- */
 
-static void backlog_free(struct backlog *bl)
+static void close_spool(struct backlog *bl)
+{
+    spool_reader_close(TAKE(bl->reader));
+    spool_close(TAKE(bl->spool));
+}
+
+void backlog_free(struct backlog *bl)
 {
     if (!bl)
         return;
-    spool_reader_close(bl->reader);
-    spool_close(bl->spool);
+    close_spool(bl);
     place_done(&bl->place);
     buf_done(&bl->batch);
     buf_done(&bl->scratch);
@@ -138,10 +143,8 @@ static uint64_t ring_waiting(const struct backlog *bl)
     return n_put > bl->n_gone ? n_put - bl->n_gone : 0;
 }
 
-int64_t backlog_close(struct backlog *bl)
+int64_t backlog_finish(struct backlog *bl)
 {
-    if (!bl)
-        return 0;
     sv request;
     uint32_t n;
     int64_t left = -1;
@@ -151,11 +154,18 @@ int64_t backlog_close(struct backlog *bl)
         left = (int64_t)(ring_waiting(bl) + bl->spool_records + (bl->out == OUT_SPOOL || lost ? bl->out_n : 0));
     if (!memory && (bl->out == OUT_NONE || lost) && (bl->out = OUT_NONE, backlog_take(bl, &request, &n, NULL) == 0) &&
         (bl->adopted || ring_tail(&bl->ring) == ring_end(&bl->ring))) {
-        spool_reader_close(TAKE(bl->reader));
-        spool_close(TAKE(bl->spool));
+        close_spool(bl);
         place_remove(&bl->place);
         left = lost ? bl->out_n : 0;
     }
+    close_spool(bl);
+    place_unlock(&bl->place);
+    return left;
+}
+
+int64_t backlog_close(struct backlog *bl)
+{
+    int64_t left = bl ? backlog_finish(bl) : 0;
     backlog_free(bl);
     return left;
 }
@@ -262,6 +272,16 @@ static void write_request(struct backlog *bl, const struct scopes *s, uint32_t n
     otlp_close(out, resource);
 }
 
+/* The collected items as a frame of the spool. */
+static void put_frame(struct backlog *bl, struct buf *out, uint32_t n, uint64_t ring_below, const struct scopes *s)
+{
+    char head[FRAME_HEAD] = {0};
+    put_le32(head, n);
+    put_le64(head + 8, ring_below);
+    buf_put(out, head, sizeof head);
+    write_request(bl, s, n, out);
+}
+
 static void release(struct backlog *bl, const struct piece *pc)
 {
     ring_release(&bl->ring, pc->end);
@@ -287,11 +307,7 @@ static bool build(struct backlog *bl, struct buf *out, struct piece *ret, struct
     buf_reset(out);
     if (!ret->n)
         return true;
-    char head[FRAME_HEAD] = {0};
-    put_le32(head, ret->n);
-    put_le64(head + 8, ret->end);
-    buf_put(out, head, sizeof head);
-    write_request(bl, &s, ret->n, out);
+    put_frame(bl, out, ret->n, ret->end, &s);
     return buf_ok(out, e);
 }
 
@@ -428,6 +444,21 @@ bool backlog_spill(struct backlog *bl, bool must, struct err *e)
         bl->spool_records += pc.n;
     }
     return false;
+}
+
+bool backlog_put_large(struct backlog *bl, sv scope, sv record, struct err *e)
+{
+    struct scopes s = {.n = 1, .text = {scope}};
+    uint64_t seq;
+    if (!backlog_spill(bl, true, e))
+        return false;
+    bl->items[0] = (struct item){0, record};
+    buf_reset(&bl->scratch);
+    put_frame(bl, &bl->scratch, 1, ring_tail(&bl->ring), &s);
+    bool ok = buf_ok(&bl->scratch, e) && append(bl, buf_view(&bl->scratch), true, &seq, e);
+    bl->spilled += ok;
+    bl->spool_records += ok;
+    return ok;
 }
 
 uint64_t backlog_drop(struct backlog *bl, uint64_t keep)

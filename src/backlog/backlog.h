@@ -43,6 +43,10 @@ MUST_USE bool backlog_adopt(const struct backlog_config *cfg, const char *name, 
 /* Releases it. Empty ones are removed from disk; what is left waits for the next adopter (in memory: is lost). Returns how many
  * records stay behind (-1: not known), in memory or on disk. NULL is fine. */
 int64_t backlog_close(struct backlog *bl);
+/* The same in two steps, for whose ring may still be looked at by threads that put: after _finish() they find it closed, after
+ * _free() it is gone. */
+int64_t backlog_finish(struct backlog *bl);
+void backlog_free(struct backlog *bl);
 /* In a forked child: lets go of what belongs to the parent, without touching what is stored. */
 void backlog_forget(struct backlog *bl);
 
@@ -67,6 +71,9 @@ void backlog_settle(struct backlog *bl);
 /* Moves all published records of the ring into the spool. ERR_FULL: cap or disk full. `must`: with drop_oldest, a full disk
  * costs the spool's oldest records too, as its cap does; for when the ring cannot wait for better times. */
 MUST_USE bool backlog_spill(struct backlog *bl, bool must, struct err *e);
+/* A record that is too large for the ring goes into the spool by itself, behind what the ring holds. `scope` as ring_define() takes
+ * it. ERR_UNSUPPORTED: there is no directory. */
+MUST_USE bool backlog_put_large(struct backlog *bl, sv scope, sv record, struct err *e);
 /* Gives up the oldest records of the ring that are not out, until at most `keep` are left. Returns how many went. */
 uint64_t backlog_drop(struct backlog *bl, uint64_t keep);
 /* Brings everything that was put so far to stable storage. */

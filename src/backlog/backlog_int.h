@@ -19,6 +19,8 @@ MUST_USE bool place_take(struct place *p, const char *base, const char *name, st
 bool place_has_spool(const struct place *p);
 /* Removes ring, spool and directory; the spool is closed before. */
 void place_remove(struct place *p);
-void place_done(struct place *p);
+/* Gives the lock and the directory up; what is mapped stays. */
+void place_unlock(struct place *p);
+void place_done(struct place *p); /* unmaps and closes; in a forked child the parent's lock stays */
 
 #define SPOOL_NAME "spool"

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +26,16 @@
 void place_init(struct place *p)
 {
     *p = (struct place){.base_fd = -1, .dir_fd = -1, .ring_fd = -1};
+}
+
+/* Unlocked by name: closing does not do it while the mapping keeps the file open. */
+void place_unlock(struct place *p)
+{
+    if (p->ring_fd >= 0)
+        flock(p->ring_fd, LOCK_UN);
+    io_close(TAKE_FD(p->ring_fd));
+    io_close(TAKE_FD(p->dir_fd));
+    io_close(TAKE_FD(p->base_fd));
 }
 
 void place_done(struct place *p)

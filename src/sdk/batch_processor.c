@@ -1,260 +1,196 @@
-/* batch_processor.c - weir_batch_processor_new(): a bounded queue, and one thread that sends from it.
- * (1) on_emit() encodes, takes the lock for a copy into the queue, and is done: it waits for nobody.
- * (2) The thread takes up to one batch out of the queue and keeps it until it is delivered or refused for good. A batch that
- *     cannot be sent for now is offered again, while the queue behind it goes on dropping its oldest when full.
- * (3) `gone` counts the records that are no longer ours, `taken` those that ever were: a flush waits until `gone` has passed
- *     what `taken` was when it began.
- * (4) After fork() the child has no thread and an empty queue.
- * Not here: how to retry one call (exporters), what a record looks like (encode.c). */
+/* batch_processor.c - weir_batch_processor_new(): emitting, flushing, and the life of it. See batcher.h for the whole. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "sdk/batcher.h"
+#include "sdk/encode.h"
 #include "sdk/env.h"
-#include "sdk/pipeline.h"
-#include "sdk/queue.h"
-#include "sdk/stats.h"
+#include "sdk/simple_record.h"
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
-struct batcher {
-    struct weir_exporter *exporter;
-    uint32_t max_batch;
-    int64_t delay_ms, export_timeout_ms;
-    uint64_t max_batch_bytes; /* all above: set when made, then read-only */
-    struct fork_hook fork;
+#define DICT_BYTES (60u << 10)
+#define RECORD_ROOM 1024 /* bytes that a record of max_queue_size is given in the ring */
 
-    struct lock mu;
-    struct cond work, progress; /* for the thread; for flush and shutdown */
-    struct queue queue;         /* under mu, as everything below */
-    uint64_t taken, gone, flush_to;
-    int64_t oldest_ms;     /* when the oldest in the queue came, roughly */
-    int64_t retry_at_ms;   /* the pending batch is not offered before */
-    bool retry_asked;      /* because the receiver said so */
-    bool started, ended;   /* the thread */
-    bool closing;
-    int64_t close_at_ms; /* with closing: give up then */
-    pthread_t thread;
-    struct drop_counts drops;
+/* ---- opening: with the first record of a process ---- */
 
-    struct buf request; /* the thread's: the batch out of the queue */
-    size_t request_n;   /* written under mu: its records */
-};
-
-/* ---- the thread ---- */
-
-/* Distinct loggers of a batch; more than these are sent in further batches. */
-#define SCOPES_MAX 32
-
-/* Moves up to a batch from the queue into the request. */
-static void take_batch(struct batcher *b)
+static const char *service_of(const struct weir_provider *p)
 {
-    struct weir_logger *scopes[SCOPES_MAX] = {0};
-    size_t n_scopes = 0, at = SIZE_MAX, n = 0, bytes = 0, s;
-    struct queue_frame f;
-    lock_assert_held(&b->mu);
-    while (n < b->max_batch && queue_next(&b->queue, &at, &f)) {
-        if (n && bytes + f.record.n > b->max_batch_bytes)
-            break;
-        for (s = 0; s < n_scopes && scopes[s] != f.logger; s++)
-            ;
-        if (s == SCOPES_MAX)
-            break;
-        if (s == n_scopes)
-            scopes[n_scopes++] = f.logger;
-        bytes += f.record.n + 16;
-        n++;
-    }
-    buf_reset(&b->request);
-    struct batch_writer w;
-    batch_begin(&w, &b->request, scopes[0]->provider);
-    for (s = 0; s < n_scopes; s++) {
-        batch_open_scope(&w, &b->request, scopes[s]);
-        at = SIZE_MAX;
-        for (size_t i = 0; i < n && queue_next(&b->queue, &at, &f); i++)
-            if (f.logger == scopes[s])
-                batch_record(&b->request, f.record);
-        batch_close_scope(&w, &b->request);
-    }
-    batch_end(&w, &b->request);
+    size_t n;
+    const weir_attr *attrs = weir_resource_attributes(p->resource, &n);
     for (size_t i = 0; i < n; i++)
-        queue_drop(&b->queue);
-    b->request_n = n;
-    b->oldest_ms = clock_mono_ms();
-    b->retry_at_ms = 0;
-    if (b->request.failed) { /* no memory for the copy */
-        drop_count(&b->drops, DROP_NO_MEMORY, n);
-        b->gone += n;
-        b->request_n = 0;
+        if (sv_eq(sv_of_weir(attrs[i].key), SV("service.name")) && attrs[i].value.kind == WEIR_STRING)
+            return sv_dup(sv_of_weir(attrs[i].value.as.string));
+    return sv_dup(SV("unknown_service"));
+}
+
+/* A backlog on disk, else one in memory. */
+static bool open_backlog(struct batcher *b, const struct weir_provider *p)
+{
+    struct err e = {0};
+    if (!b->service)
+        b->service = (char *)service_of(p);
+    b->cfg.service = sv_of(b->service);
+    b->cfg.base = b->base;
+    if (b->base && backlog_new(&b->cfg, buf_view(&p->head), &b->own, &e))
+        return true;
+    if (b->base && !b->said_memory)
+        log_warn("sdk", "records will not survive a crash of this process, the queue is in memory: %s "
+                        "(WEIR_SPOOL_DIR names another directory)", e.msg);
+    b->said_memory = true;
+    b->cfg.base = NULL;
+    return backlog_new(&b->cfg, buf_view(&p->head), &b->own, &e);
+}
+
+/* NULL: counted, there is nowhere to put the record. */
+static struct ring *open_ring(struct batcher *b, const struct weir_record *rec)
+{
+    LOCK_SCOPED(&b->mu);
+    struct ring *r = atomic_load(&b->ring);
+    if (r)
+        return r;
+    if (b->closing || (!b->own && !open_backlog(b, rec->logger->provider))) {
+        drop_count(&b->drops, b->closing ? DROP_AFTER_SHUTDOWN : DROP_NO_MEMORY, 1);
+        return NULL;
     }
+    r = backlog_ring(b->own);
+    b->high_bytes = r->cap / 2;
+    b->counted = !*backlog_dir(b->own) && b->when_full != WEIR_DROP_OLDEST;
+    atomic_store(&b->wake_used, b->high_bytes);
+    b->started = batcher_start(b);
+    if (b->started) /* else the next record tries again */
+        atomic_store_explicit(&b->ring, r, memory_order_release);
+    return r;
 }
 
-static void settle(struct batcher *b, const weir_export_result *r)
+/* The scope's reference in the ring's dictionary; 0: it has to stand with the record. */
+static uint32_t scope_of(struct batcher *b, struct ring *r, const struct weir_logger *lg)
 {
-    lock_assert_held(&b->mu);
-    if (r->code == WEIR_EXPORT_RETRY) {
-        int64_t wait = r->retry_after_ms >= 0 ? r->retry_after_ms : MIN(b->delay_ms, (int64_t)5000);
-        b->retry_at_ms = clock_mono_ms() + wait;
-        b->retry_asked = r->retry_after_ms >= 0;
-    } else {
-        uint64_t rejected = MIN(r->n_rejected, (uint64_t)b->request_n);
-        if (r->code == WEIR_EXPORT_FAILED)
-            drop_count(&b->drops, DROP_EXPORT_FAILED, b->request_n);
-        else
-            drop_count(&b->drops, DROP_REJECTED, rejected);
-        if (r->code == WEIR_EXPORT_OK)
-            b->drops.exported += b->request_n - rejected;
-        b->gone += b->request_n;
-        b->request_n = 0;
-        cond_broadcast(&b->progress);
-    }
-    if (*r->message)
-        drop_note(&b->drops, r->message);
-}
-
-/* Sends the pending batch; the lock is open meanwhile. */
-static void send_batch(struct batcher *b)
-{
-    struct weir_batch batch = {buf_view(&b->request), b->request_n};
-    weir_export_result r = {.retry_after_ms = -1};
-    int64_t timeout = b->export_timeout_ms;
-    if (b->closing)
-        timeout = MIN(timeout, ms_left(b->close_at_ms));
-    lock_release(&b->mu);
-    b->exporter->ops.export_logs(b->exporter->self, &batch, timeout, &r);
-    lock_acquire(&b->mu);
-    settle(b, &r);
-}
-
-/* When the thread must act next (mono ms); INT64_MAX: when woken. */
-static int64_t next_action(const struct batcher *b)
-{
-    if (b->request_n)
-        return b->closing ? MIN(b->retry_at_ms, b->close_at_ms) : b->retry_at_ms;
-    if (b->queue.n == 0)
-        return INT64_MAX;
-    if (b->closing || b->gone < b->flush_to || b->queue.n >= b->max_batch)
+    if (lg->index >= SCOPE_SLOTS)
         return 0;
-    return b->oldest_ms + b->delay_ms;
-}
-
-static void give_up(struct batcher *b)
-{
-    uint64_t left = b->request_n + b->queue.n;
-    drop_count(&b->drops, DROP_SHUTDOWN, left);
-    b->gone += left;
-    b->request_n = 0;
-    queue_clear(&b->queue);
-}
-
-/* Says what was lost, with the lock open. */
-static void report(struct batcher *b, int64_t now_ms)
-{
-    char text[DROP_REPORT_MAX];
-    if (!drop_report(&b->drops, now_ms, text))
-        return;
-    lock_release(&b->mu);
-    log_warn("sdk", "%s", text);
-    lock_acquire(&b->mu);
-}
-
-static void *batcher_main(void *arg)
-{
-    struct batcher *b = arg;
-    lock_acquire(&b->mu);
-    for (;;) {
-        report(b, clock_mono_ms());
-        if (b->closing && !b->request_n && !b->queue.n)
-            break;
-        if (b->closing && clock_mono_ms() >= b->close_at_ms) {
-            give_up(b);
-            break;
-        }
-        int64_t at = MIN(next_action(b), drop_report_at(&b->drops));
-        if (at > clock_mono_ms()) {
-            if (at == INT64_MAX)
-                cond_wait(&b->work, &b->mu);
-            else
-                cond_wait_until(&b->work, &b->mu, at * NS_PER_MS);
-        }
-        if (next_action(b) > clock_mono_ms() || (b->closing && clock_mono_ms() >= b->close_at_ms))
-            continue;
-        if (!b->request_n)
-            take_batch(b);
-        if (b->request_n)
-            send_batch(b);
-    }
-    report(b, INT64_MAX);
-    b->ended = true;
-    cond_broadcast(&b->progress);
-    lock_release(&b->mu);
-    return NULL;
-}
-
-/* The host's signals are not for our thread. */
-static bool start_thread(struct batcher *b)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool ok = pthread_create(&b->thread, NULL, batcher_main, b) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (ok)
-        pthread_setname_np(b->thread, "weir-logs");
-    return ok;
+    uint32_t ref = atomic_load_explicit(&b->scopes[lg->index], memory_order_acquire);
+    if (ref)
+        return ref;
+    LOCK_SCOPED(&b->mu);
+    ref = atomic_load(&b->scopes[lg->index]);
+    if (!ref && (ref = ring_define(r, buf_view(&lg->scope))))
+        atomic_store_explicit(&b->scopes[lg->index], ref, memory_order_release);
+    return ref;
 }
 
 /* ---- emitting ---- */
 
+static bool over_count(const struct batcher *b, const struct ring *r)
+{
+    uint64_t put = atomic_load_explicit(&r->h->n_put, memory_order_relaxed);
+    return put - atomic_load_explicit(&b->n_left, memory_order_relaxed) >= b->max_queue;
+}
+
+/* Room for n bytes. RING_FULL: and nobody is to wait for it. */
+static enum ring_put reserve(struct batcher *b, struct ring *r, uint32_t n, struct ring_slot *ret)
+{
+    for (;;) {
+        enum ring_put got = b->counted && over_count(b, r) ? RING_FULL : ring_reserve(r, n, ret);
+        if (got == RING_PUT || got == RING_IS_CLOSED)
+            return got;
+        batcher_wake(b);
+        if (b->when_full != WEIR_BLOCK || (b->started && pthread_equal(pthread_self(), b->thread)))
+            return RING_FULL;
+        if (atomic_load(&r->h->head) & RING_CLOSED)
+            return RING_IS_CLOSED;
+        nanosleep(&(struct timespec){.tv_nsec = NS_PER_MS}, NULL);
+    }
+}
+
+/* A record that no ring of this size takes. */
+static void emit_large(struct batcher *b, const struct weir_record *rec, sv bytes)
+{
+    struct err e = {0};
+    {
+        LOCK_SCOPED(&b->mu);
+        bool closed = b->closing || !b->own, put = !closed && backlog_put_large(b->own, buf_view(&rec->logger->scope), bytes, &e);
+        if (!put)
+            drop_count(&b->drops, closed                         ? DROP_AFTER_SHUTDOWN
+                                  : e.code == ERR_FULL           ? DROP_QUEUE_FULL
+                                  : e.code == ERR_NOMEM          ? DROP_NO_MEMORY
+                                                                 : DROP_TOO_LARGE, 1);
+    }
+    batcher_wake(b);
+}
+
 static void batcher_on_emit(void *self, struct weir_record *rec)
 {
     struct batcher *b = self;
-    sv bytes;
-    bool encoded = record_encode(rec, &bytes);
-    LOCK_SCOPED(&b->mu);
-    if (!encoded || b->closing || bytes.n > queue_max_record(&b->queue)) {
-        drop_count(&b->drops, !encoded ? DROP_NO_MEMORY : b->closing ? DROP_AFTER_SHUTDOWN : DROP_TOO_LARGE, 1);
+    struct ring *r = atomic_load_explicit(&b->ring, memory_order_acquire);
+    if (!r && !(r = open_ring(b, rec)))
+        return;
+    uint32_t scope = scope_of(b, r, rec->logger);
+    sv inline_scope = scope ? SV_NULL : buf_view(&rec->logger->scope);
+    sv site = rec->site ? site_bytes(rec->site) : SV_NULL, bytes = SV_NULL;
+    size_t n = rec->site && !site.n ? 0 : simple_size(&rec->r, site, &rec->logger->provider->limits);
+    if (!n || n + inline_scope.n > ring_record_max(r)) {
+        if (!record_encode(rec, &bytes)) {
+            drop_count(&b->drops, DROP_NO_MEMORY, 1);
+            return;
+        }
+        n = bytes.n;
+    }
+    if (n + inline_scope.n > ring_record_max(r)) {
+        emit_large(b, rec, bytes);
         return;
     }
-    while (!queue_push(&b->queue, rec->logger, bytes)) {
-        queue_drop(&b->queue);
-        drop_count(&b->drops, DROP_QUEUE_FULL, 1);
-        b->gone++;
+    struct ring_slot slot;
+    enum ring_put got = reserve(b, r, (uint32_t)(n + inline_scope.n), &slot);
+    if (got != RING_PUT) {
+        drop_count(&b->drops, got == RING_FULL ? b->counted ? DROP_QUEUE_FULL : DROP_RING_FULL : DROP_AFTER_SHUTDOWN, 1);
+        return;
     }
-    b->taken++;
-    if (b->queue.n == 1)
-        b->oldest_ms = clock_mono_ms();
-    if (!b->started)
-        b->started = start_thread(b); /* when there is no room for a thread now, the next record tries again */
-    else if (b->queue.n == 1 || b->queue.n == b->max_batch)
-        cond_signal(&b->work);
+    if (inline_scope.n)
+        memcpy(slot.record, inline_scope.p, inline_scope.n);
+    if (bytes.p)
+        memcpy(slot.record + inline_scope.n, bytes.p, n);
+    else
+        simple_put(slot.record + inline_scope.n, &rec->r, site);
+    ring_publish(r, &slot, scope, (uint32_t)inline_scope.n);
+    if (slot.n_put >= atomic_load_explicit(&b->wake_at, memory_order_relaxed) ||
+        slot.used > atomic_load_explicit(&b->wake_used, memory_order_relaxed))
+        batcher_wake(b);
 }
 
 /* ---- flush, shutdown ---- */
 
-/* Somebody waits: a pending batch is tried at once, unless the receiver asked for patience. */
+/* Somebody waits: a batch that failed is tried at once, unless the receiver asked for patience. */
 static void hurry(struct batcher *b)
 {
     if (!b->retry_asked)
         b->retry_at_ms = 0;
-    cond_signal(&b->work);
+    batcher_wake(b);
+}
+
+static uint64_t lost_so_far(struct batcher *b)
+{
+    batcher_book(b);
+    return drop_lost(&b->drops);
 }
 
 static weir_result batcher_flush(void *self, int64_t timeout_ms)
 {
     struct batcher *b = self;
     int64_t deadline = deadline_in(timeout_ms);
+    uint64_t to, gone, put;
     bool in_time = true;
     lock_acquire(&b->mu);
-    uint64_t to = b->taken;
-    uint64_t lost = drop_lost(&b->drops);
+    uint64_t lost = lost_so_far(b);
+    batcher_progress(b, &to, &gone);
     b->flush_to = MAX(b->flush_to, to);
     hurry(b);
-    while (b->gone < to && !b->ended && in_time)
+    while (gone < to && !b->ended && in_time) {
         in_time = cond_wait_until(&b->progress, &b->mu, deadline * NS_PER_MS);
-    bool done = b->gone >= to;
-    lost = drop_lost(&b->drops) - lost;
+        batcher_progress(b, &put, &gone);
+    }
+    lost = lost_so_far(b) - lost;
     lock_release(&b->mu);
-    if (!done)
+    if (gone < to)
         return WEIR_TIMEOUT;
     weir_result r = b->exporter->ops.force_flush ? b->exporter->ops.force_flush(b->exporter->self, ms_left(deadline))
                                                  : WEIR_OK;
@@ -268,11 +204,13 @@ static weir_result batcher_shutdown(void *self, int64_t timeout_ms)
 {
     struct batcher *b = self;
     lock_acquire(&b->mu);
-    uint64_t lost = drop_lost(&b->drops);
+    uint64_t lost = lost_so_far(b);
     b->closing = true;
     b->close_at_ms = deadline_in(timeout_ms);
+    if (b->own)
+        ring_close(backlog_ring(b->own));
     if (!b->started) { /* nothing was emitted, or no thread could be started */
-        give_up(b);
+        drop_count(&b->drops, DROP_SHUTDOWN, b->own ? (uint64_t)MAX(backlog_finish(b->own), (int64_t)0) : 0);
         b->ended = true;
     }
     hurry(b);
@@ -282,6 +220,7 @@ static weir_result batcher_shutdown(void *self, int64_t timeout_ms)
     lock_release(&b->mu);
     if (b->exporter->ops.shutdown)
         (void)b->exporter->ops.shutdown(b->exporter->self, ms_left(b->close_at_ms));
+    batcher_wake(b);
     lock_acquire(&b->mu);
     int64_t until = clock_mono_ms() + STOP_GRACE_MS;
     bool waiting = true;
@@ -289,7 +228,7 @@ static weir_result batcher_shutdown(void *self, int64_t timeout_ms)
         waiting = cond_wait_until(&b->progress, &b->mu, until * NS_PER_MS);
     bool ended = b->ended, started = b->started;
     lost = drop_lost(&b->drops) - lost;
-    in_time = in_time && !b->drops.n[DROP_SHUTDOWN];
+    in_time = in_time && !b->drops.n[DROP_SHUTDOWN] && !b->left_behind;
     lock_release(&b->mu);
     if (ended && started)
         pthread_join(b->thread, NULL);
@@ -314,19 +253,35 @@ static void after_fork_child(struct fork_hook *h)
 {
     struct batcher *b = batcher_of(h);
     lock_init(&b->mu);
-    cond_init(&b->work);
     cond_init(&b->progress);
-    queue_clear(&b->queue);
-    b->taken = b->gone = b->flush_to = 0;
-    b->request_n = 0;
-    b->request = (struct buf){0}; /* the parent's thread may have been using it: the copy is left alone */
+    atomic_store(&b->ring, NULL);
+    for (size_t i = 0; i < SCOPE_SLOTS; i++)
+        atomic_store_explicit(&b->scopes[i], 0, memory_order_relaxed);
+    atomic_store(&b->doze, AWAKE);
+    atomic_store(&b->n_left, 0);
+    backlog_forget(b->own);
+    b->own = NULL;
+    orphans_done(&b->orphans, true);
+    b->orphans.look_at_ms = 0;
+    b->flush_to = b->synced_put = b->dropped_seen = b->torn_seen = b->left_behind = b->adopted = 0;
+    b->retry_at_ms = b->spill_at_ms = b->sync_at_ms = 0;
     b->started = false;
-    b->drops = (struct drop_counts){0};
+    memset(&b->drops, 0, sizeof b->drops);
     if (b->exporter->ops.after_fork)
         b->exporter->ops.after_fork(b->exporter->self);
 }
 
 /* ---- making ---- */
+
+static void batcher_free(struct batcher *b)
+{
+    backlog_free(b->own);
+    cond_done(&b->progress);
+    lock_done(&b->mu);
+    free(b->base);
+    free(b->service);
+    free(b);
+}
 
 static void batcher_destroy(void *self)
 {
@@ -337,20 +292,23 @@ static void batcher_destroy(void *self)
     if (!b->ended)
         return; /* an exporter that does not return still uses all this: better lost than freed */
     weir_exporter_free(b->exporter);
-    queue_done(&b->queue);
-    buf_done(&b->request);
-    cond_done(&b->work);
-    cond_done(&b->progress);
-    lock_done(&b->mu);
-    free(b);
+    batcher_free(b);
 }
 
 static void batcher_add_stats(void *self, weir_stats *s)
 {
     struct batcher *b = self;
+    struct backlog_stats st = {0};
     LOCK_SCOPED(&b->mu);
+    batcher_book(b);
     drop_add_stats(&b->drops, s);
-    s->queued += b->taken - b->gone;
+    if (b->own)
+        backlog_stats(b->own, &st);
+    s->queued += b->ended ? 0 : st.waiting;
+    s->spilled += st.spilled;
+    s->spool_bytes += st.spool_bytes;
+    s->left_behind += b->left_behind;
+    s->adopted += b->adopted;
 }
 
 /* The option, else the variable, else the default. */
@@ -362,12 +320,77 @@ static int64_t setting(int64_t given, const char *variable, int64_t min, int64_t
     env_i64(variable, NULL, min, INT32_MAX, &v);
     return v;
 }
+static uint64_t bytes_setting(uint64_t given, const char *variable, uint64_t fallback)
+{
+    int64_t v = (int64_t)fallback;
+    if (given)
+        return given;
+    env_i64(variable, NULL, 1, INT64_MAX, &v);
+    return (uint64_t)v;
+}
+
+static weir_when_full when_full_setting(weir_when_full given)
+{
+    static const struct {
+        const char *name;
+        weir_when_full value;
+    } rows[] = {{"drop_oldest", WEIR_DROP_OLDEST}, {"drop_newest", WEIR_DROP_NEWEST}, {"block", WEIR_BLOCK}};
+    const char *text = env_get("WEIR_SPOOL_WHEN_FULL");
+    if (given != WEIR_WHEN_FULL_DEFAULT || !text)
+        return given == WEIR_DROP_NEWEST || given == WEIR_BLOCK ? given : WEIR_DROP_OLDEST;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (sv_eq_nocase(sv_of(text), sv_of(rows[i].name)))
+            return rows[i].value;
+    log_warn("sdk", "WEIR_SPOOL_WHEN_FULL: '%s' is none of drop_oldest, drop_newest, block: drop_oldest is used", text);
+    return WEIR_DROP_OLDEST;
+}
+
+static char *spool_dir_setting(const char *given)
+{
+    struct err e = {0};
+    if (given && *given)
+        return strcmp(given, "none") == 0 ? NULL : sv_dup(sv_of(given));
+    char *dir = backlog_default_dir(&e);
+    if (!dir && e.code != ERR_NONE)
+        log_warn("sdk", "records will not survive a crash of this process, there is no directory for them: %s (WEIR_SPOOL_DIR "
+                        "names one)", e.msg);
+    return dir;
+}
+
+static void configure(struct batcher *b, const weir_batch_options *o)
+{
+    int64_t max_queue = setting(o->max_queue_size, "OTEL_BLRP_MAX_QUEUE_SIZE", 1, 2048);
+    int64_t max_batch = setting(o->max_export_batch_size, "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 1, MIN(max_queue, (int64_t)512));
+    if (max_batch > max_queue) {
+        log_warn("sdk", "a batch of %" PRId64 " records is larger than the queue of %" PRId64 ": %" PRId64 " are used",
+                 max_batch, max_queue, max_queue);
+        max_batch = max_queue;
+    }
+    b->max_queue = (uint32_t)max_queue;
+    b->max_batch = (uint32_t)max_batch;
+    b->delay_ms = setting(o->schedule_delay_ms, "OTEL_BLRP_SCHEDULE_DELAY", 0, 5000);
+    b->export_timeout_ms = setting(o->export_timeout_ms, "OTEL_BLRP_EXPORT_TIMEOUT", 0, 30000);
+    if (!b->export_timeout_ms) /* no limit */
+        b->export_timeout_ms = INT32_MAX;
+    b->sync_ms = setting(o->sync_interval_ms, "WEIR_SPOOL_SYNC_INTERVAL", 0, 0);
+    b->when_full = when_full_setting(o->when_full);
+    b->base = spool_dir_setting(o->spool_dir);
+    b->cfg = (struct backlog_config){
+        .ring_bytes = bytes_setting(o->ring_bytes, "WEIR_RING_BYTES", MAX((uint64_t)4 << 20, (uint64_t)max_queue * RECORD_ROOM)),
+        .dict_bytes = DICT_BYTES,
+        .spill_max_bytes = bytes_setting(o->spool_max_bytes, "WEIR_SPOOL_MAX_BYTES", (uint64_t)256 << 20),
+        .durable = b->sync_ms > 0,
+        .drop_oldest = b->when_full == WEIR_DROP_OLDEST,
+        .batch_records = b->max_batch,
+        .batch_bytes = o->max_export_batch_bytes ? o->max_export_batch_bytes : 3 << 20,
+    };
+    b->cfg.base = b->base;
+}
 
 weir_processor *weir_batch_processor_new(weir_exporter *exporter, const weir_batch_options *options,
                                          weir_error *ret_error)
 {
     weir_batch_options o;
-    struct err e = {0};
     if (!exporter) {
         if (ret_error && !*ret_error->message)
             error_set(ret_error, "a batch processor needs an exporter");
@@ -375,29 +398,16 @@ weir_processor *weir_batch_processor_new(weir_exporter *exporter, const weir_bat
     }
     options_copy(&o, sizeof o, options);
     struct batcher *b = calloc(1, sizeof *b);
-    int64_t max_queue = setting(o.max_queue_size, "OTEL_BLRP_MAX_QUEUE_SIZE", 1, 2048);
-    int64_t max_batch = setting(o.max_export_batch_size, "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 1, MIN(max_queue, (int64_t)512));
-    if (max_batch > max_queue) {
-        log_warn("sdk", "a batch of %" PRId64 " records is larger than the queue of %" PRId64 ": %" PRId64 " are used",
-                 max_batch, max_queue, max_queue);
-        max_batch = max_queue;
-    }
-    if (!b || !queue_init(&b->queue, (uint32_t)max_queue, o.max_queue_bytes ? o.max_queue_bytes : 16 << 20, &e)) {
-        error_set(ret_error, "%s", b ? e.msg : "out of memory");
-        free(b);
+    if (!b) {
+        error_set(ret_error, "out of memory");
         weir_exporter_free(exporter);
         return NULL;
     }
     b->exporter = exporter;
-    b->max_batch = (uint32_t)max_batch;
-    b->delay_ms = setting(o.schedule_delay_ms, "OTEL_BLRP_SCHEDULE_DELAY", 0, 5000);
-    b->export_timeout_ms = setting(o.export_timeout_ms, "OTEL_BLRP_EXPORT_TIMEOUT", 0, 30000);
-    if (!b->export_timeout_ms) /* no limit */
-        b->export_timeout_ms = INT32_MAX;
-    b->max_batch_bytes = o.max_export_batch_bytes ? o.max_export_batch_bytes : 3 << 20;
+    configure(b, &o);
     lock_init(&b->mu);
-    cond_init(&b->work);
     cond_init(&b->progress);
+    batcher_tend_exporter(b);
     b->fork = (struct fork_hook){before_fork, after_fork_parent, after_fork_child, NULL};
     fork_hook_add(&b->fork);
     weir_processor_ops ops = {sizeof ops, batcher_on_emit, NULL, batcher_flush, batcher_shutdown, batcher_destroy};

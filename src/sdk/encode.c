@@ -146,13 +146,13 @@ void encode_attrs(struct buf *out, uint32_t field, const weir_attr *attrs, size_
             put_kv(out, field, attrs[i], &unlimited, 1);
 }
 
-static void put_site(struct buf *out, const weir_site *site)
+void encode_site(struct buf *out, const weir_site *site)
 {
     if (site->file)
-        otlp_put_attr_str(out, LR_ATTRS, SV("code.file.path"), sv_of(site->file));
+        put_kv(out, LR_ATTRS, weir_str("code.file.path", site->file), &unlimited, 1);
     otlp_put_attr_i64(out, LR_ATTRS, SV("code.line.number"), site->line);
     if (site->function)
-        otlp_put_attr_str(out, LR_ATTRS, SV("code.function.name"), sv_of(site->function));
+        put_kv(out, LR_ATTRS, weir_str("code.function.name", site->function), &unlimited, 1);
 }
 
 static bool is_zero(const uint8_t *p, size_t n)
@@ -204,7 +204,7 @@ uint32_t encode_record(struct buf *out, const weir_log_record *r, const weir_sit
         kept++;
     }
     if (site)
-        put_site(out, site);
+        encode_site(out, site);
     if (dropped)
         otlp_put_varint(out, LR_DROPPED, dropped);
     if (r->trace)

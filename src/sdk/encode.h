@@ -16,6 +16,7 @@ static inline sv sv_of_weir(weir_string s)
  * Returns how many attributes were discarded in all. */
 uint32_t encode_record(struct buf *out, const weir_log_record *r, const weir_site *site, uint32_t dropped,
                        const struct limits *limits);
+void encode_site(struct buf *out, const weir_site *site); /* its code.* attributes */
 /* Attributes without limits, as `field` of the message being written. */
 void encode_attrs(struct buf *out, uint32_t field, const weir_attr *attrs, size_t n);
 void encode_text(struct buf *out, uint32_t field, sv text); /* nothing for an empty one */

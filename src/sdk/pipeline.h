@@ -37,6 +37,7 @@ struct weir_logger {
     struct weir_provider *provider;
     struct buf scope; /* what stands before the records of a ScopeLogs message: scope and schema URL; the key in the map */
     char *name, *version;
+    uint32_t index; /* counts the provider's loggers from 0 */
     _Atomic uint64_t gate; /* the LoggerConfig in force: see logger_config.h */
     weir_scope asked;      /* for the configurator; in `mem` */
     struct arena mem;

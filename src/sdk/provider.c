@@ -183,6 +183,7 @@ static struct weir_logger *logger_new(struct weir_provider *p, struct buf *scope
         return NULL;
     }
     lg->scope = *scope;
+    lg->index = (uint32_t)p->loggers.n - 1;
     *scope = (struct buf){0};
     slot->value = lg;
     logger_configure(lg);

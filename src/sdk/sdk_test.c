@@ -26,9 +26,12 @@ static void sink_export(void *self, const weir_batch *batch, int64_t timeout_ms,
     struct sink *s = self;
     int64_t until = clock_mono_ns() + timeout_ms * NS_PER_MS;
     LOCK_SCOPED(&s->mu);
-    bool in_time = true;
-    while (s->stall && !s->down && in_time)
-        in_time = cond_wait_until(&s->cv, &s->mu, until);
+    while (s->stall && !s->down && clock_mono_ns() < until) {
+        cond_wait_until(&s->cv, &s->mu, MIN(until, clock_mono_ns() + NS_PER_MS));
+        lock_release(&s->mu);
+        weir_batch_tend(batch);
+        lock_acquire(&s->mu);
+    }
     s->batches++;
     ret->code = s->stall ? WEIR_EXPORT_RETRY : s->answer;
     ret->n_rejected = s->n_rejected;
@@ -229,10 +232,10 @@ TEST(the_macros_say_where_and_what)
     sink_done(&s);
 }
 
-/* Takes half a minute when each brace is looked after to the end. */
+/* Takes many seconds when each brace is looked after to the end. */
 TEST(a_message_of_braces_costs_no_more_than_another)
 {
-    enum { N = 1 << 20 };
+    enum { N = 1 << 19 };
     struct sink s;
     weir_provider *p = provider(&s, NULL, NULL);
     weir_logger *lg = weir_provider_logger(p, "m", NULL, NULL, NULL, 0);
@@ -348,7 +351,7 @@ TEST(batches_are_split_by_bytes)
     weir_batch_options bo = weir_batch_options_init();
     bo.schedule_delay_ms = 60000;
     bo.max_export_batch_bytes = 10000;
-    bo.max_queue_bytes = 1 << 20;
+    bo.ring_bytes = 1 << 20;
     weir_provider *p = provider(&s, &bo, NULL);
     weir_logger *lg = weir_provider_logger(p, "a", NULL, NULL, NULL, 0);
     char *text = calloc(1, 300001);
@@ -356,7 +359,7 @@ TEST(batches_are_split_by_bytes)
     memset(text, 'x', 300000);
     for (int i = 0; i < 12; i++)
         weir_infof(lg, "%.4000s", text);
-    weir_infof(lg, "%s", text);            /* larger than a quarter of the queue */
+    weir_infof(lg, "%s", text);            /* larger than a quarter of the ring */
     weir_infof(lg, "%.100000s", text);     /* larger than a batch: goes alone */
     CHECK_EQ(weir_provider_force_flush(p, 10000), WEIR_OK);
     CHECK_EQ(s.largest, 2);
@@ -382,8 +385,9 @@ TEST(a_full_queue_drops_its_oldest_and_says_so)
     test_sleep_ms(20); /* likely in the exporter's hands by now; either way nothing below depends on it */
     for (int i = 1; i <= 100; i++)
         weir_infof(lg, "%d", i);
+    CHECK_SOON(stats(p).queued <= 12, 10000);
     weir_stats st = stats(p);
-    CHECK(st.queued >= 8 && st.queued <= 12);
+    CHECK(st.queued >= 8);
     CHECK_EQ(st.dropped_queue_full + st.queued, 101);
     sink_stall(&s, false);
     weir_provider_force_flush(p, 10000);

@@ -1,0 +1,345 @@
+/* batch_thread.c - the batch processor's thread: exports what is due, moves what piles up to disk, says once in a while what was
+ * lost. See batcher.h for who may touch what. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "sdk/batcher.h"
+#include <inttypes.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RETRY_MS 5000       /* longest wait after a failed export whose receiver did not say */
+#define SPILL_RETRY_MS 1000 /* after a spill that failed, while there is room in the ring */
+
+/* ---- waking and sleeping ---- */
+
+void batcher_wake(struct batcher *b)
+{
+    if (atomic_load(&b->doze) == AWAKE)
+        return;
+    uint32_t was = atomic_exchange(&b->doze, AWAKE);
+    if (was == ASLEEP)
+        syscall(SYS_futex, &b->doze, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    else if (was == EXPORTING && b->exporter->wake)
+        b->exporter->wake(b->exporter->self);
+}
+
+/* Sleeps until `at` (mono ms) or a wake; the lock is open meanwhile. `doze` was set before the last look at what is to be done,
+ * so nothing that came after it is slept over. */
+static void nap(struct batcher *b, int64_t at)
+{
+    int64_t ms = at == INT64_MAX ? INT32_MAX : MIN(at - clock_mono_ms(), (int64_t)INT32_MAX);
+    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
+    lock_release(&b->mu);
+    if (ms > 0)
+        syscall(SYS_futex, &b->doze, FUTEX_WAIT_PRIVATE, ASLEEP, &ts, NULL, 0);
+    atomic_store(&b->doze, AWAKE);
+    lock_acquire(&b->mu);
+}
+
+static void waiting(struct batcher *b, struct backlog_stats *ret)
+{
+    backlog_stats(b->own, ret);
+}
+
+void batcher_progress(struct batcher *b, uint64_t *ret_put, uint64_t *ret_gone)
+{
+    struct backlog_stats st = {0};
+    lock_assert_held(&b->mu);
+    *ret_put = *ret_gone = 0;
+    if (!b->own)
+        return;
+    *ret_put = atomic_load(&backlog_ring(b->own)->h->n_put);
+    waiting(b, &st);
+    *ret_gone = *ret_put - MIN(st.waiting, *ret_put);
+}
+
+void batcher_book(struct batcher *b)
+{
+    struct backlog_stats st;
+    lock_assert_held(&b->mu);
+    if (!b->own)
+        return;
+    waiting(b, &st);
+    drop_count(&b->drops, DROP_QUEUE_FULL, st.dropped - b->dropped_seen);
+    drop_count(&b->drops, DROP_TORN, st.torn - b->torn_seen);
+    b->dropped_seen = st.dropped;
+    b->torn_seen = st.torn;
+    atomic_store_explicit(&b->n_left, atomic_load(&backlog_ring(b->own)->h->n_put) - st.ring_records, memory_order_relaxed);
+}
+
+/* ---- making room ---- */
+
+static uint64_t used_bytes(const struct batcher *b)
+{
+    const struct ring *r = backlog_ring(b->own);
+    return ring_end(r) - ring_tail(r);
+}
+
+static void note(struct batcher *b, const struct err *e)
+{
+    drop_note(&b->drops, e->msg);
+}
+
+/* Disk: what is in the ring moves there. Without one, or when it refuses, the policy decides. */
+static void make_room(struct batcher *b)
+{
+    struct err e = {0};
+    bool tight = used_bytes(b) > backlog_ring(b->own)->cap / 4 * 3, disk = *backlog_dir(b->own);
+    if (disk && (clock_mono_ms() >= b->spill_at_ms || tight)) {
+        if (backlog_spill(b->own, tight, &e))
+            return;
+        note(b, &e);
+        b->spill_at_ms = clock_mono_ms() + SPILL_RETRY_MS;
+    }
+    if (b->when_full != WEIR_DROP_OLDEST || (disk && !tight))
+        return;
+    struct backlog_stats st;
+    waiting(b, &st);
+    (void)backlog_drop(b->own, used_bytes(b) > b->high_bytes ? MIN(st.ring_records / 2, (uint64_t)b->max_queue) : b->max_queue);
+}
+
+/* What cannot wait for the end of an export. */
+static void look_after(struct batcher *b)
+{
+    struct backlog_stats st;
+    lock_assert_held(&b->mu);
+    waiting(b, &st);
+    if (used_bytes(b) > b->high_bytes || (!*backlog_dir(b->own) && st.ring_records > b->max_queue))
+        make_room(b);
+    if (b->sync_ms && clock_mono_ms() >= b->sync_at_ms) {
+        uint64_t put = atomic_load(&backlog_ring(b->own)->h->n_put);
+        struct err e = {0};
+        if (put != b->synced_put && !backlog_sync(b->own, &e))
+            note(b, &e);
+        else
+            b->synced_put = put;
+        b->sync_at_ms = clock_mono_ms() + b->sync_ms;
+    }
+    batcher_book(b);
+}
+
+/* When emitters are to wake us: for a full batch, unless it could not be sent anyway; for a ring that fills up. Where no room can
+ * be made, not for every record. */
+static void set_alarms(struct batcher *b, bool sendable)
+{
+    struct backlog_stats st;
+    const struct ring *r = backlog_ring(b->own);
+    waiting(b, &st);
+    uint64_t put = atomic_load(&r->h->n_put), used = used_bytes(b), at = UINT64_MAX;
+    if (sendable)
+        at = put + b->max_batch - MIN(st.waiting, (uint64_t)b->max_batch - 1);
+    if (!*backlog_dir(b->own)) {
+        uint64_t limit = (uint64_t)b->max_queue + MAX(b->max_queue / 8, 1u);
+        at = MIN(at, put + limit - MIN(st.ring_records, limit - 1));
+    }
+    atomic_store(&b->wake_at, at);
+    atomic_store(&b->wake_used, used > b->high_bytes ? used + r->cap / 16 : b->high_bytes);
+}
+
+static void tend(void *ctx)
+{
+    struct batcher *b = ctx;
+    LOCK_SCOPED(&b->mu);
+    look_after(b);
+    set_alarms(b, false);
+    atomic_store(&b->doze, EXPORTING);
+}
+
+void batcher_tend_exporter(struct batcher *b)
+{
+    if (b->exporter->set_tend)
+        b->exporter->set_tend(b->exporter->self, tend, b);
+}
+
+/* ---- exporting ---- */
+
+static void settle(struct batcher *b, struct backlog *from, uint32_t n, const weir_export_result *r)
+{
+    lock_assert_held(&b->mu);
+    if (r->code == WEIR_EXPORT_RETRY) {
+        int64_t wait = r->retry_after_ms >= 0 ? r->retry_after_ms : MIN(b->delay_ms, (int64_t)RETRY_MS);
+        b->retry_at_ms = clock_mono_ms() + wait;
+        b->retry_asked = r->retry_after_ms >= 0;
+    } else {
+        uint64_t rejected = MIN(r->n_rejected, (uint64_t)n), sent = r->code == WEIR_EXPORT_OK ? n - rejected : 0;
+        if (r->code == WEIR_EXPORT_FAILED)
+            drop_count(&b->drops, DROP_EXPORT_FAILED, n);
+        else
+            drop_count(&b->drops, DROP_REJECTED, rejected);
+        if (from == b->own)
+            atomic_fetch_add(&b->drops.exported, sent);
+        else
+            b->adopted += sent;
+        backlog_settle(from);
+        b->retry_at_ms = 0;
+        batcher_book(b);
+        cond_broadcast(&b->progress);
+    }
+    if (*r->message)
+        drop_note(&b->drops, r->message);
+}
+
+/* One batch of this backlog, if it has one. False: it has none. */
+static bool export_from(struct batcher *b, struct backlog *from)
+{
+    sv request;
+    uint32_t n;
+    struct err e = {0};
+    int got = backlog_take(from, &request, &n, &e);
+    if (got < 0) {
+        note(b, &e);
+        b->retry_at_ms = clock_mono_ms() + SPILL_RETRY_MS;
+        b->retry_asked = false;
+    }
+    if (got <= 0)
+        return got < 0;
+    struct weir_batch batch = {request, n, tend, b};
+    weir_export_result r = {.retry_after_ms = -1};
+    int64_t timeout = b->export_timeout_ms;
+    if (b->closing)
+        timeout = MIN(timeout, ms_left(b->close_at_ms));
+    set_alarms(b, false);
+    atomic_store(&b->doze, EXPORTING);
+    lock_release(&b->mu);
+    b->exporter->ops.export_logs(b->exporter->self, &batch, timeout, &r);
+    atomic_store(&b->doze, AWAKE);
+    lock_acquire(&b->mu);
+    settle(b, from, n, &r);
+    return true;
+}
+
+/* When our own records are to be exported (mono ms), retries aside. */
+static int64_t own_due(struct batcher *b)
+{
+    struct backlog_stats st;
+    uint64_t put, gone;
+    waiting(b, &st);
+    batcher_progress(b, &put, &gone);
+    if (!st.waiting)
+        return INT64_MAX;
+    bool now = b->closing || gone < MIN(b->flush_to, put) || st.waiting >= b->max_batch || st.waiting > st.ring_records;
+    return now ? 0 : b->due_ms;
+}
+
+/* When the thread must act next (mono ms). The timer runs also when there is nothing: a record does not start it, so that
+ * emitting one costs no system call. */
+static int64_t next_action(struct batcher *b)
+{
+    int64_t at = own_due(b);
+    if (orphans_next(b))
+        at = 0;
+    at = MIN(at, b->due_ms);
+    if (b->retry_at_ms > at)
+        at = b->retry_at_ms;
+    if (b->sync_ms)
+        at = MIN(at, b->sync_at_ms);
+    if (b->closing)
+        at = MIN(at, b->close_at_ms);
+    return at;
+}
+
+static void export_due(struct batcher *b)
+{
+    int64_t now = clock_mono_ms();
+    if (now < b->retry_at_ms)
+        return;
+    bool own = own_due(b) <= now;
+    struct backlog *orphan = orphans_next(b);
+    if (own && !export_from(b, b->own)) { /* put, but not finished: the emitting thread will be done in no time */
+        own = false;
+        b->retry_at_ms = clock_mono_ms() + 1;
+        b->retry_asked = false;
+    }
+    if (now >= b->due_ms || own)
+        b->due_ms = clock_mono_ms() + b->delay_ms;
+    if (orphan && !b->closing && clock_mono_ms() >= b->retry_at_ms && !export_from(b, orphan)) {
+        backlog_close(orphan);
+        b->orphans.current = NULL;
+    }
+}
+
+/* ---- ending ---- */
+
+/* What could not be delivered in time stays on disk, or is lost. */
+static void finish(struct batcher *b)
+{
+    char dir[200];
+    snprintf(dir, sizeof dir, "%.199s", backlog_dir(b->own));
+    batcher_book(b);
+    uint64_t left = (uint64_t)MAX(backlog_finish(b->own), (int64_t)0);
+    if (!*dir)
+        drop_count(&b->drops, DROP_SHUTDOWN, left);
+    else
+        b->left_behind = left;
+    orphans_done(&b->orphans, false);
+    if (!*dir || !left)
+        return;
+    lock_release(&b->mu);
+    log_warn("sdk", "%" PRIu64 " log records could not be delivered in time; they are kept in %s: the next start of the service, "
+                    "weir collector, weir up or weir recover sends them", left, dir);
+    lock_acquire(&b->mu);
+}
+
+/* Says what was lost, with the lock open. */
+static void report(struct batcher *b, int64_t now_ms)
+{
+    char text[DROP_REPORT_MAX];
+    if (!drop_report(&b->drops, now_ms, text))
+        return;
+    lock_release(&b->mu);
+    log_warn("sdk", "%s", text);
+    lock_acquire(&b->mu);
+}
+
+static bool own_is_empty(struct batcher *b)
+{
+    struct backlog_stats st;
+    waiting(b, &st);
+    return !st.waiting;
+}
+
+static void *batcher_main(void *arg)
+{
+    struct batcher *b = arg;
+    lock_acquire(&b->mu);
+    b->due_ms = clock_mono_ms() + b->delay_ms;
+    for (;;) {
+        atomic_store(&b->doze, ASLEEP); /* before the look around: see nap() */
+        look_after(b);
+        set_alarms(b, clock_mono_ms() >= b->retry_at_ms);
+        report(b, clock_mono_ms());
+        if (b->closing && (own_is_empty(b) || clock_mono_ms() >= b->close_at_ms))
+            break;
+        int64_t at = MIN(next_action(b), drop_report_at(&b->drops));
+        if (at > clock_mono_ms()) {
+            cond_broadcast(&b->progress);
+            nap(b, at);
+        } else {
+            atomic_store(&b->doze, AWAKE);
+        }
+        export_due(b);
+    }
+    atomic_store(&b->doze, AWAKE);
+    finish(b);
+    report(b, INT64_MAX);
+    b->ended = true;
+    cond_broadcast(&b->progress);
+    lock_release(&b->mu);
+    return NULL;
+}
+
+/* The host's signals are not for our thread. */
+bool batcher_start(struct batcher *b)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool ok = pthread_create(&b->thread, NULL, batcher_main, b) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (ok)
+        pthread_setname_np(b->thread, "weir-logs");
+    return ok;
+}
