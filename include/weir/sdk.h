@@ -291,6 +291,33 @@ typedef struct weir_stats {
 /** Fills as many fields as ret->struct_size says; sums over the built-in processors. */
 WEIR_API void weir_provider_stats(weir_provider *provider, weir_stats *ret);
 
+typedef enum weir_metric_kind {
+    WEIR_COUNTER = 0,  /**< only grows, but for a fork: then it begins again */
+    WEIR_UPDOWN_COUNTER /**< what there is now */
+} weir_metric_kind;
+
+/** One point of one metric. Made by the library, which may add fields. */
+typedef struct weir_metric {
+    const char *name, *unit;
+    weir_metric_kind kind;
+    const weir_attr *attributes;
+    size_t n_attributes;
+    uint64_t value;
+} weir_metric;
+
+/** The SDK's own metrics in the words of the semantic conventions ("OpenTelemetry SDK metrics"), for a program that has a place to
+ *  put metrics: visit() is called for each point there is now. Points and texts are valid during the call.
+ *    otel.sdk.log.created                      counter
+ *    otel.sdk.processor.log.queue.size         up-down counter; batch processors, as the next
+ *    otel.sdk.processor.log.queue.capacity     up-down counter
+ *    otel.sdk.processor.log.processed          counter; counted when its export has ended; drops have error.type
+ *    otel.sdk.exporter.log.inflight            up-down counter
+ *    otel.sdk.exporter.log.exported            counter; failures have error.type
+ *  Attributes: otel.component.type, otel.component.name ("batching_log_processor/0", counted from 0 within the provider), error.type.
+ *  Only the built-in processors and their exporters have such. */
+WEIR_API void weir_provider_metrics(weir_provider *provider, void (*visit)(void *context, const weir_metric *metric),
+                                    void *context);
+
 /* ---- all in one ---- */
 
 /** A provider as the environment describes it, set as the global one: OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (otlp, none),

@@ -412,9 +412,13 @@ weir_processor *weir_batch_processor_new(weir_exporter *exporter, const weir_bat
     fork_hook_add(&b->fork);
     weir_processor_ops ops = {sizeof ops, batcher_on_emit, NULL, batcher_flush, batcher_shutdown, batcher_destroy};
     struct weir_processor *p = weir_processor_new(&ops, b);
-    if (p)
-        p->add_stats = batcher_add_stats;
-    else
+    if (!p) {
         error_set(ret_error, "out of memory");
+        return NULL;
+    }
+    p->add_stats = batcher_add_stats;
+    p->component = "batching_log_processor";
+    p->exporter = exporter;
+    p->queue_capacity = b->max_queue;
     return p;
 }

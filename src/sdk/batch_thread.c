@@ -204,7 +204,7 @@ static bool export_from(struct batcher *b, struct backlog *from)
     set_alarms(b, false);
     atomic_store(&b->doze, EXPORTING);
     lock_release(&b->mu);
-    b->exporter->ops.export_logs(b->exporter->self, &batch, timeout, &r);
+    exporter_export(b->exporter, &batch, timeout, &r);
     atomic_store(&b->doze, AWAKE);
     lock_acquire(&b->mu);
     settle(b, from, n, &r);

@@ -19,12 +19,22 @@ struct weir_exporter {
      * wake(), which any thread may call. tend() must not call the exporter. */
     void (*set_tend)(void *self, void (*tend)(void *ctx), void *ctx);
     void (*wake)(void *self);
+    const char *component; /* otel.component.type of metrics; NULL: another's, counted as "custom_log_exporter" */
+    _Atomic uint64_t in_flight; /* records of the call under way */
+    struct fork_hook fork;      /* an export under way is the parent's */
 };
 #define TEND_EVERY_MS 20
+/* How processors export: ops.export_logs, counted. */
+void exporter_export(struct weir_exporter *e, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret);
+
 struct weir_processor {
     weir_processor_ops ops;
     void *self;
     void (*add_stats)(void *self, weir_stats *ret); /* built-in ones; else NULL */
+    /* what metrics need of built-in ones */
+    const char *component; /* otel.component.type */
+    struct weir_exporter *exporter;
+    uint64_t queue_capacity; /* records; 0: it has no queue */
 };
 struct weir_batch {
     sv bytes; /* ExportLogsServiceRequest */

@@ -43,6 +43,11 @@ int64_t ms_left(int64_t deadline_ms)
     return MAX(left, (int64_t)0);
 }
 
+static void exporter_after_fork(struct fork_hook *h)
+{
+    atomic_store(&CONTAINER_OF(h, struct weir_exporter, fork)->in_flight, 0);
+}
+
 weir_exporter *weir_exporter_new(const weir_exporter_ops *ops, void *self)
 {
     struct weir_exporter *e = calloc(1, sizeof *e);
@@ -53,12 +58,24 @@ weir_exporter *weir_exporter_new(const weir_exporter_ops *ops, void *self)
     }
     options_copy(&e->ops, sizeof e->ops, ops);
     e->self = self;
+    e->fork.child = exporter_after_fork;
+    fork_hook_add(&e->fork);
     return e;
+}
+
+void exporter_export(struct weir_exporter *e, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret)
+{
+    atomic_fetch_add(&e->in_flight, batch->n);
+    e->ops.export_logs(e->self, batch, timeout_ms, ret);
+    atomic_fetch_sub(&e->in_flight, batch->n);
 }
 
 void weir_exporter_free(weir_exporter *e)
 {
-    if (e && e->ops.destroy)
+    if (!e)
+        return;
+    fork_hook_remove(&e->fork);
+    if (e->ops.destroy)
         e->ops.destroy(e->self);
     free(e);
 }

@@ -35,7 +35,7 @@ static void export_one(struct simple *s, struct weir_record *rec)
     }
     struct weir_batch batch = {buf_view(&s->request), 1};
     weir_export_result r = {.retry_after_ms = -1};
-    s->exporter->ops.export_logs(s->exporter->self, &batch, EXPORT_TIMEOUT_MS, &r);
+    exporter_export(s->exporter, &batch, EXPORT_TIMEOUT_MS, &r);
     if (r.code != WEIR_EXPORT_OK)
         drop_count(&s->drops, DROP_EXPORT_FAILED, 1);
     else if (r.n_rejected)
@@ -120,9 +120,12 @@ weir_processor *weir_simple_processor_new(weir_exporter *exporter, weir_error *r
     fork_hook_add(&s->fork);
     weir_processor_ops ops = {sizeof ops, simple_on_emit, NULL, simple_flush, simple_shutdown, simple_destroy};
     struct weir_processor *p = weir_processor_new(&ops, s);
-    if (p)
-        p->add_stats = simple_add_stats;
-    else
+    if (!p) {
         error_set(ret_error, "out of memory");
+        return NULL;
+    }
+    p->add_stats = simple_add_stats;
+    p->component = "simple_log_processor";
+    p->exporter = exporter;
     return p;
 }
