@@ -88,7 +88,7 @@ TEST(a_batch_processor_and_its_exporter)
     weir_batch_options bo = weir_batch_options_init();
     bo.max_queue_size = 4;
     bo.max_export_batch_size = 2;
-    bo.schedule_delay_ms = 1;
+    bo.schedule_delay_ms = 60000; /* what is sent is sent by a flush */
     bo.max_queue_bytes = 64 << 10;
     weir_processor *pr = weir_batch_processor_new(sink_exporter(&s), &bo, NULL);
     weir_provider *p = weir_provider_new(NULL, &pr, 1, NULL);
@@ -99,6 +99,7 @@ TEST(a_batch_processor_and_its_exporter)
                   "otel.sdk.exporter.log.inflight{" X "} ~0\notel.sdk.exporter.log.exported{" X "} 0\n");
     sink_set(&s, true, WEIR_EXPORT_OK, 0);
     weir_info(lg, "first");
+    CHECK_EQ(weir_provider_force_flush(p, 0), WEIR_TIMEOUT);
     CHECK_SOON(value_of(p, "otel.sdk.exporter.log.inflight{" X "}") == 1, 10000);
     CHECK_EQ(value_of(p, "otel.sdk.processor.log.queue.size{" B "}"), 0); /* it is out of the queue */
     weir_info(lg, "second");
