@@ -172,7 +172,7 @@ static bool is_id(sv s)
  * "kubepods-….slice:cri-containerd:<id>", or what AWS Fargate has, "<32 hex digits>-<number>". */
 static sv id_of_name(sv name)
 {
-    if (name.n > 33 && name.p[32] == '-' && is_hex(sv_sub(name, 0, 32))) {
+    if (name.n > 33 && name.n <= 33 + 20 && name.p[32] == '-' && is_hex(sv_sub(name, 0, 32))) {
         uint64_t number;
         return sv_to_u64(sv_from(name, 33), &number) ? name : SV_NULL;
     }
