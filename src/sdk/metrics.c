@@ -24,6 +24,8 @@ static const struct row {
     PROCESSOR_ROW(dropped_rejected, NULL),
     PROCESSOR_ROW(dropped_queue_full, "queue_full"),
     PROCESSOR_ROW(dropped_after_shutdown, "already_shutdown"),
+    PROCESSOR_ROW(dropped_ring_full, "ring_full"),
+    PROCESSOR_ROW(torn, "torn"),
     PROCESSOR_ROW(dropped_too_large, "too_large"),
     PROCESSOR_ROW(dropped_no_memory, "no_memory"),
     PROCESSOR_ROW(dropped_at_shutdown, "shutdown_timeout"),
