@@ -98,8 +98,17 @@ WEIR_API void weir_exporter_free(weir_exporter *exporter); /* one that was not p
 typedef enum weir_otlp_protocol {
     WEIR_OTLP_DEFAULT = 0, /**< OTEL_EXPORTER_OTLP_LOGS_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL, else gRPC */
     WEIR_OTLP_GRPC,
-    WEIR_OTLP_HTTP_PROTOBUF
+    WEIR_OTLP_HTTP_PROTOBUF,
+    WEIR_OTLP_HTTP_JSON
 } weir_otlp_protocol;
+
+/** How several endpoints are used. A batch goes to one of them: to the next when one fails for now, to nobody else once one
+ *  took it or refused it for good. Only when all failed the exporter waits (1 s, growing to 5 s) before it asks again. */
+typedef enum weir_otlp_balance {
+    WEIR_OTLP_BALANCE_DEFAULT = 0, /**< WEIR_EXPORTER_OTLP_BALANCE (failover, round_robin), else failover */
+    WEIR_OTLP_FAILOVER,            /**< the first that works; one that failed is asked again after failback_ms */
+    WEIR_OTLP_ROUND_ROBIN          /**< another one for each batch; those that failed less than failback_ms ago last */
+} weir_otlp_balance;
 
 /** The OTLP exporter (specification, "OpenTelemetry Protocol Exporter"). Strings are copied. In brackets: the variables,
  *  of which the one with LOGS_ wins, and the default. */
@@ -107,7 +116,8 @@ typedef struct weir_otlp_options {
     size_t struct_size;
     weir_otlp_protocol protocol;
     const char *endpoint;    /**< [OTEL_EXPORTER_OTLP_{LOGS_,}ENDPOINT; http://localhost:4317, for HTTP :4318] with HTTP
-                                  the full URL, or without a path. https:// for TLS */
+                                  the full URL, or without a path. https:// for TLS. Several with commas between: see
+                                  `balance` */
     const char *headers;     /**< [..._HEADERS] "key=value,key2=value2", values percent-encoded */
     int64_t timeout_ms;      /**< [..._TIMEOUT; 10000] of one export with all its retries */
     const char *compression; /**< [..._COMPRESSION; none] "gzip" or "none". gzip is done by the zlib that libcurl brings along;
@@ -117,6 +127,9 @@ typedef struct weir_otlp_options {
     const char *client_certificate; /**< [..._CLIENT_CERTIFICATE] PEM file */
     const char *client_key;         /**< [..._CLIENT_KEY] PEM file */
     int insecure; /**< [..._INSECURE; no] for gRPC endpoints without a scheme: > 0 plain text, < 0 TLS */
+    weir_otlp_balance balance;
+    int64_t failback_ms;        /**< [30000] how long an endpoint that failed comes after the others */
+    int64_t max_retry_after_ms; /**< [300000] longest wait a receiver may ask for (Retry-After, RetryInfo); more counts as this */
 } weir_otlp_options;
 static inline weir_otlp_options weir_otlp_options_init(void)
 {

@@ -42,6 +42,7 @@ static const struct way {
     const char *compression;
 } ways[] = {
     {WEIR_OTLP_GRPC, "none"}, {WEIR_OTLP_GRPC, "gzip"}, {WEIR_OTLP_HTTP_PROTOBUF, "none"}, {WEIR_OTLP_HTTP_PROTOBUF, "gzip"},
+    {WEIR_OTLP_HTTP_JSON, "none"}, {WEIR_OTLP_HTTP_JSON, "gzip"},
 };
 
 static weir_otlp_options way_options(const struct peer *p, const struct way *w)

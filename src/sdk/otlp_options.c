@@ -27,13 +27,17 @@ static bool resolve_protocol(const weir_otlp_options *o, weir_otlp_protocol *ret
     *ret = o->protocol;
     if (o->protocol != WEIR_OTLP_DEFAULT)
         return true;
+    static const struct {
+        const char *name;
+        weir_otlp_protocol protocol;
+    } known[] = {{"grpc", WEIR_OTLP_GRPC}, {"http/protobuf", WEIR_OTLP_HTTP_PROTOBUF}, {"http/json", WEIR_OTLP_HTTP_JSON}};
     *ret = WEIR_OTLP_GRPC;
-    if (!text || sv_eq_nocase(sv_of(text), SV("grpc")))
-        return true;
-    *ret = WEIR_OTLP_HTTP_PROTOBUF;
-    if (sv_eq_nocase(sv_of(text), SV("http/protobuf")))
-        return true;
-    return err_set(e, ERR_UNSUPPORTED, "%s: '%s' is not spoken here (grpc and http/protobuf are)", name, text);
+    for (size_t i = 0; text && i < ARRAY_LEN(known); i++)
+        if (sv_eq_nocase(sv_of(text), sv_of(known[i].name))) {
+            *ret = known[i].protocol;
+            return true;
+        }
+    return !text || err_set(e, ERR_UNSUPPORTED, "%s: '%s' is not spoken here (grpc, http/protobuf and http/json are)", name, text);
 }
 
 static bool has_control(sv s)
@@ -44,47 +48,87 @@ static bool has_control(sv s)
     return false;
 }
 
-/* gRPC: scheme and authority of the endpoint, then the method's path. HTTP: the endpoint; a general one from the
- * environment gets v1/logs behind it, and one without a path a "/". */
-static bool resolve_url(const weir_otlp_options *o, weir_otlp_protocol protocol, char **ret, struct err *e)
+/* http://, https:// or, for a gRPC endpoint that names none, what the `insecure` option says; *url loses it. */
+static bool take_scheme(const weir_otlp_options *o, bool grpc, const char *name, sv *url, sv *ret, struct err *e)
 {
-    bool grpc = protocol == WEIR_OTLP_GRPC;
-    const char *name = "endpoint";
-    const char *text = text_setting(o->endpoint, LOGS("ENDPOINT"), BASE("ENDPOINT"), "endpoint", &name);
-    sv url = sv_trim(sv_of(text ? text : grpc ? "http://localhost:4317" : "http://localhost:4318/v1/logs"));
-    sv scheme = SV("http://"), rest = url;
-    size_t at = sv_find(url, SV("://"));
-    if (at != SV_NPOS) {
-        scheme = sv_eq_nocase(sv_sub(url, 0, at), SV("https")) ? SV("https://") : SV("http://");
-        if (!sv_eq_nocase(sv_sub(url, 0, at), SV("http")) && scheme.n == 7)
-            return err_set(e, ERR_INVALID, "%s: '" SV_FMT "' begins with neither http:// nor https://", name, SV_ARG(url));
-        rest = sv_from(url, at + 3);
-    } else if (!grpc) {
-        return err_set(e, ERR_INVALID, "%s: '" SV_FMT "' begins with neither http:// nor https://", name, SV_ARG(url));
-    } else if (o->insecure < 0 || (o->insecure == 0 && !env_bool(LOGS("INSECURE"), BASE("INSECURE")))) {
-        scheme = SV("https://");
+    size_t at = sv_find(*url, SV("://"));
+    sv scheme = sv_sub(*url, 0, at);
+    *ret = SV("http://");
+    if (at == SV_NPOS && grpc) {
+        if (o->insecure < 0 || (o->insecure == 0 && !env_bool(LOGS("INSECURE"), BASE("INSECURE"))))
+            *ret = SV("https://");
+        return true;
     }
+    if (at != SV_NPOS && sv_eq_nocase(scheme, SV("https")))
+        *ret = SV("https://");
+    else if (at == SV_NPOS || !sv_eq_nocase(scheme, SV("http")))
+        return err_set(e, ERR_INVALID, "%s: '" SV_FMT "' begins with neither http:// nor https://", name, SV_ARG(*url));
+    *url = sv_from(*url, at + 3);
+    return true;
+}
+
+/* gRPC: scheme and authority of the endpoint, then the method's path. HTTP: the endpoint; a general one from the
+ * environment (`base`) gets v1/logs behind it, and one without a path a "/". */
+static bool add_endpoint(struct otlp_settings *s, const weir_otlp_options *o, const char *name, sv url, bool base, struct err *e)
+{
+    SCOPED(buf_done) struct buf full = {0}, shown = {0};
+    bool grpc = s->protocol == WEIR_OTLP_GRPC;
+    sv rest = url, scheme;
+    if (s->endpoints.n == OTLP_MAX_ENDPOINTS)
+        return err_set(e, ERR_LIMIT, "%s: more than %d addresses", name, OTLP_MAX_ENDPOINTS);
+    if (!take_scheme(o, grpc, name, &rest, &scheme, e))
+        return false;
     size_t slash = sv_find_char(rest, '/');
     sv authority = sv_sub(rest, 0, slash), path = sv_from(rest, slash);
     if (!authority.n || has_control(url) || sv_find_char(url, ' ') != SV_NPOS)
         return err_set(e, ERR_INVALID, "%s: '" SV_FMT "' is not an address", name, SV_ARG(url));
-    struct buf b = {0};
-    buf_sv(&b, scheme);
-    buf_sv(&b, authority);
+    buf_sv(&full, scheme);
+    buf_sv(&full, authority);
     if (grpc) {
-        buf_sv(&b, SV("/opentelemetry.proto.collector.logs.v1.LogsService/Export"));
+        buf_sv(&full, SV("/opentelemetry.proto.collector.logs.v1.LogsService/Export"));
     } else {
-        buf_sv(&b, path.n ? path : SV("/"));
-        if (text && strcmp(name, BASE("ENDPOINT")) == 0)
-            buf_sv(&b, sv_ends(buf_view(&b), SV("/")) ? SV("v1/logs") : SV("/v1/logs"));
+        buf_sv(&full, path.n ? path : SV("/"));
+        if (base)
+            buf_sv(&full, sv_ends(buf_view(&full), SV("/")) ? SV("v1/logs") : SV("/v1/logs"));
     }
-    buf_char(&b, 0);
-    if (!buf_ok(&b, e)) {
-        buf_done(&b);
+    buf_char(&full, 0);
+    size_t user = sv_rfind_char(authority, '@'); /* a password is not for messages, nor is what a query may hold */
+    buf_sv(&shown, scheme);
+    buf_sv(&shown, user == SV_NPOS ? authority : sv_from(authority, user + 1));
+    buf_sv(&shown, grpc ? SV_NULL : sv_sub(path, 0, sv_find_char(path, '?')));
+    buf_char(&shown, 0);
+    if (!buf_ok(&full, e) || !buf_ok(&shown, e))
         return false;
-    }
-    *ret = buf_take(&b, NULL);
+    struct otlp_endpoint *p = vec_push(&s->endpoints);
+    if (!p)
+        return err_nomem(e);
+    *p = (struct otlp_endpoint){buf_take(&full, NULL), buf_take(&shown, NULL)};
     return true;
+}
+
+static bool resolve_endpoints(struct otlp_settings *s, const weir_otlp_options *o, struct err *e)
+{
+    const char *name = "endpoint";
+    const char *text = text_setting(o->endpoint, LOGS("ENDPOINT"), BASE("ENDPOINT"), name, &name);
+    bool base = text && strcmp(name, BASE("ENDPOINT")) == 0;
+    sv list = sv_of(text ? text : s->protocol == WEIR_OTLP_GRPC ? "http://localhost:4317" : "http://localhost:4318/v1/logs");
+    while (list.n) {
+        sv url = sv_trim(sv_cut(&list, ','));
+        if (url.n && !add_endpoint(s, o, name, url, base, e))
+            return false;
+    }
+    return s->endpoints.n || err_set(e, ERR_INVALID, "%s: '%s' names no address", name, text);
+}
+
+static void resolve_balance(struct otlp_settings *s, const weir_otlp_options *o)
+{
+    const char *name = "WEIR_EXPORTER_OTLP_BALANCE", *text = env_get(name);
+    s->balance = o->balance;
+    if (o->balance != WEIR_OTLP_BALANCE_DEFAULT)
+        return;
+    s->balance = text && sv_eq_nocase(sv_trim(sv_of(text)), SV("round_robin")) ? WEIR_OTLP_ROUND_ROBIN : WEIR_OTLP_FAILOVER;
+    if (text && s->balance == WEIR_OTLP_FAILOVER && !sv_eq_nocase(sv_trim(sv_of(text)), SV("failover")))
+        log_warn("sdk", "%s: '%s' is not known (failover and round_robin are): failover it is", name, text);
 }
 
 static bool add_header(void *ctx, sv key, sv value)
@@ -139,10 +183,15 @@ static bool copy_text(const char *given, const char *logs, const char *base, cha
 bool otlp_settings_resolve(const weir_otlp_options *o, struct otlp_settings *s, struct err *e)
 {
     const char *name, *headers = text_setting(o->headers, LOGS("HEADERS"), BASE("HEADERS"), "headers", &name);
-    *s = (struct otlp_settings){.timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 10000};
+    *s = (struct otlp_settings){
+        .timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 10000,
+        .failback_ms = o->failback_ms > 0 ? o->failback_ms : 30000,
+        .max_retry_after_ms = o->max_retry_after_ms > 0 ? o->max_retry_after_ms : 300000,
+    };
+    resolve_balance(s, o);
     if (o->timeout_ms <= 0 && env_i64(LOGS("TIMEOUT"), BASE("TIMEOUT"), 0, INT32_MAX, &s->timeout_ms) && !s->timeout_ms)
         s->timeout_ms = INT32_MAX; /* 0: no limit */
-    bool ok = resolve_protocol(o, &s->protocol, e) && resolve_url(o, s->protocol, &s->url, e) && resolve_compression(o, &s->gzip, e);
+    bool ok = resolve_protocol(o, &s->protocol, e) && resolve_endpoints(s, o, e) && resolve_compression(o, &s->gzip, e);
     if (ok && headers && !env_pairs(sv_of(headers), add_header, s, e))
         ok = err_ctx(e, "%s", name);
     if (ok && (!copy_text(o->certificate, LOGS("CERTIFICATE"), BASE("CERTIFICATE"), &s->ca_file) ||
@@ -159,8 +208,12 @@ void otlp_settings_done(struct otlp_settings *s)
     for (size_t i = 0; i < s->headers.n; i++)
         free(s->headers.at[i]);
     vec_done(&s->headers);
+    for (size_t i = 0; i < s->endpoints.n; i++) {
+        free(s->endpoints.at[i].url);
+        free(s->endpoints.at[i].name);
+    }
+    vec_done(&s->endpoints);
     gzip_close(s->gzip);
-    free(s->url);
     free(s->ca_file);
     free(s->cert_file);
     free(s->key_file);

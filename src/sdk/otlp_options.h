@@ -5,9 +5,16 @@
 #include "sdk/gzip.h"
 #include <weir/sdk.h>
 
+#define OTLP_MAX_ENDPOINTS 32
+struct otlp_endpoint {
+    char *url;  /* of the call */
+    char *name; /* for messages: without user, password and query */
+};
 struct otlp_settings {
     weir_otlp_protocol protocol;
-    char *url; /* of the call */
+    VEC(struct otlp_endpoint) endpoints; /* at least one */
+    weir_otlp_balance balance;           /* a real one */
+    int64_t failback_ms, max_retry_after_ms;
     VEC(char *) headers; /* "name: value" */
     int64_t timeout_ms;
     struct gzip *gzip; /* NULL: uncompressed */

@@ -123,7 +123,7 @@ static void check_url(const char *option, int insecure, weir_otlp_protocol proto
         return;
     }
     REQUIRE_OK(ok, &e);
-    CHECK_STR(s.url, want);
+    CHECK_STR(s.endpoints.at[0].url, want);
     otlp_settings_done(&s);
 }
 #define GRPC_PATH "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -152,11 +152,61 @@ TEST(endpoints)
     setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc", 1);
     check_url(NULL, 0, WEIR_OTLP_DEFAULT, "http://logs:4318" GRPC_PATH);
     setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json", 1);
+    check_url(NULL, 0, WEIR_OTLP_DEFAULT, "http://logs:4318/");
+    setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/xml", 1);
     check_url(NULL, 0, WEIR_OTLP_DEFAULT, NULL);
     clear_env();
     setenv("OTEL_EXPORTER_OTLP_INSECURE", "true", 1);
     check_url("c:4317", 0, WEIR_OTLP_GRPC, "http://c:4317" GRPC_PATH);
     check_url("c:4317", -1, WEIR_OTLP_GRPC, "https://c:4317" GRPC_PATH);
+    clear_env();
+}
+
+TEST(several_endpoints)
+{
+    struct otlp_settings s;
+    struct err e = {0};
+    weir_otlp_options o = weir_otlp_options_init();
+    clear_env();
+    o.endpoint = " http://me:secret@a:1/x?key=secret , ,https://b:2,";
+    o.protocol = WEIR_OTLP_HTTP_PROTOBUF;
+    setenv("WEIR_EXPORTER_OTLP_BALANCE", "Round_Robin", 1);
+    REQUIRE_OK(otlp_settings_resolve(&o, &s, &e), &e);
+    CHECK_EQ(s.endpoints.n, 2);
+    CHECK_STR(s.endpoints.at[0].url, "http://me:secret@a:1/x?key=secret");
+    CHECK_STR(s.endpoints.at[0].name, "http://a:1/x");
+    CHECK_STR(s.endpoints.at[1].url, "https://b:2/");
+    CHECK_EQ(s.balance, WEIR_OTLP_ROUND_ROBIN);
+    CHECK_EQ(s.failback_ms, 30000);
+    CHECK_EQ(s.max_retry_after_ms, 300000);
+    otlp_settings_done(&s);
+    setenv("WEIR_EXPORTER_OTLP_BALANCE", "fair", 1); /* a warning */
+    o.protocol = WEIR_OTLP_GRPC;
+    REQUIRE_OK(otlp_settings_resolve(&o, &s, &e), &e);
+    CHECK_EQ(s.balance, WEIR_OTLP_FAILOVER);
+    CHECK_STR(s.endpoints.at[0].name, "http://a:1");
+    otlp_settings_done(&s);
+    o.endpoint = ", ,";
+    CHECK(!otlp_settings_resolve(&o, &s, &e));
+    CHECK_ERR(&e, ERR_INVALID, "endpoint: ', ,' names no address");
+    o.endpoint = "http://a,http://b,gopher://c";
+    CHECK(!otlp_settings_resolve(&o, &s, &e));
+    CHECK_ERR(&e, ERR_INVALID, "'gopher://c' begins with");
+    o.endpoint = NULL;
+    setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1,http://b:2/x", 1);
+    o.protocol = WEIR_OTLP_HTTP_JSON;
+    REQUIRE_OK(otlp_settings_resolve(&o, &s, &e), &e);
+    CHECK_STR(s.endpoints.at[0].url, "http://a:1/v1/logs");
+    CHECK_STR(s.endpoints.at[1].url, "http://b:2/x/v1/logs");
+    otlp_settings_done(&s);
+    SCOPED(buf_done) struct buf many = {0};
+    for (int i = 0; i <= OTLP_MAX_ENDPOINTS; i++)
+        buf_fmt(&many, "http://h%d,", i);
+    buf_char(&many, 0);
+    o.endpoint = many.p;
+    CHECK(!otlp_settings_resolve(&o, &s, &e));
+    CHECK_ERR(&e, ERR_LIMIT, "endpoint: more than 32 addresses");
+    unsetenv("WEIR_EXPORTER_OTLP_BALANCE");
     clear_env();
 }
 

@@ -4,13 +4,14 @@
 #include "base/test.h"
 #include "net/grpc.h"
 #include "net/server.h"
+#include "otlp/json.h"
 #include "otlp/request.h"
 #include "otlp/walk.h"
 #include "otlp/write.h"
 #include <stdatomic.h>
 #include <weir/weir.h>
 
-enum mode { ACCEPT, PARTIAL, BUSY_ONCE, REFUSE, HOLD };
+enum mode { ACCEPT, PARTIAL, BUSY_ONCE, BUSY, BUSY_FOR_YEARS /* so it says, once */, REFUSE, HOLD };
 
 struct peer {
     struct loop *loop;
@@ -64,6 +65,15 @@ static inline UNUSED void export_call(void *ctx, struct grpc_call *c)
             return;
         }
         break;
+    case BUSY:
+        grpc_reply(c, 14, SV("busy"), NULL, -1);
+        return;
+    case BUSY_FOR_YEARS:
+        if (call == 0) {
+            grpc_reply(c, 8, SV("busy"), NULL, 1000000000000);
+            return;
+        }
+        break;
     case REFUSE:
         grpc_reply(c, 3, SV("bad \xc3\xa4"), NULL, -1);
         return;
@@ -104,14 +114,24 @@ static inline UNUSED void http_call(void *ctx, struct http_exchange *x)
     struct peer *p = ctx;
     struct buf body = {0};
     int call = p->calls++;
+    bool json = sv_eq(http_header(http_request_of(x), SV("content-type")), SV("application/json"));
     if (p->mode == REFUSE) {
-        otlp_put_status(&body, 3, SV("bad line"), -1);
+        if (json)
+            otlp_status_json(&body, 3, SV("bad line"), -1);
+        else
+            otlp_put_status(&body, 3, SV("bad line"), -1);
         http_reply(x, 400, NULL, 0, &body);
     } else if (p->mode == BUSY_ONCE && call == 0) {
         http_reply(x, 503, &(struct http_header){SV("retry-after"), SV("0")}, 1, NULL);
+    } else if (p->mode == BUSY) {
+        http_reply(x, 502, NULL, 0, NULL);
+    } else if (p->mode == BUSY_FOR_YEARS && call == 0) {
+        http_reply(x, 429, &(struct http_header){SV("retry-after"), SV("1000000000")}, 1, NULL);
     } else {
         count_body(p, http_request_of(x));
-        if (p->mode == PARTIAL)
+        if (p->mode == PARTIAL && json)
+            otlp_response_json(&body, 2, SV("too old"));
+        else if (p->mode == PARTIAL)
             otlp_put_response(&body, 2, SV("too old"));
         http_reply(x, 200, NULL, 0, &body);
     }
