@@ -141,6 +141,20 @@ static inline weir_otlp_options weir_otlp_options_init(void)
 /** Opens no connection yet. NULL: an option is wrong, `ret_error` (may be NULL) says which. */
 WEIR_API weir_exporter *weir_otlp_exporter_new(const weir_otlp_options *options, weir_error *ret_error);
 
+/** The OTLP file exporter (specification, "OpenTelemetry Protocol File Exporter"): each batch becomes one line of OTLP/JSON
+ *  (a LogsData message) at the end of the file, by one write; a line that a full disk cuts short is cut off again, and the batch
+ *  may be offered again. `path`: a file, made with mode 0640 or appended to, and opened anew when it was moved away; processes
+ *  may share it. NULL or "stdout": standard output. Written is not synced: it survives the process, not a power cut.
+ *  NULL: `ret_error` (may be NULL) says why. */
+WEIR_API weir_exporter *weir_otlp_file_exporter_new(const char *path, weir_error *ret_error);
+
+/** For people, on standard output, one line a record:
+ *      2026-08-21T10:00:00.123456Z INFO  shop.orders: order 7 accepted order=7 by="a b" trace_id=… span_id=… service.name=shop
+ *  time (or, without one, when it was observed), severity text or name, scope ("-" without a name), body, attributes, ids, event
+ *  name, and of the resource service.name. Maps and arrays are JSON; values with blanks, quotes or '=' are in quotes; control
+ *  characters are \xNN. Meant for the simple processor. */
+WEIR_API weir_exporter *weir_console_exporter_new(weir_error *ret_error);
+
 /* ---- processors ---- */
 
 /** A record on its way through the processors: what the emitter gave, resolved (times, trace context). Belongs to the
@@ -333,8 +347,9 @@ WEIR_API void weir_provider_metrics(weir_provider *provider, void (*visit)(void 
 
 /* ---- all in one ---- */
 
-/** A provider as the environment describes it, set as the global one: OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (otlp, none),
- *  OTEL_EXPORTER_OTLP_*, OTEL_BLRP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME. `service_name` (NULL: leave it to
+/** A provider as the environment describes it, set as the global one: OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (a list of
+ *  otlp, console, otlp/stdout, none), OTEL_EXPORTER_OTLP_*, OTEL_BLRP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME,
+ *  OTEL_LOG_LEVEL (debug, info, warn, error: which of its own messages the library prints). `service_name` (NULL: leave it to
  *  the environment) wins over the environment. At exit(), what is queued is delivered within 5 s. NULL: `ret_error` says
  *  why; logging is then a no-op. */
 WEIR_API weir_provider *weir_start(const char *service_name, weir_error *ret_error);

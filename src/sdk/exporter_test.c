@@ -291,7 +291,7 @@ TEST(start_and_stop_from_the_environment)
     CHECK(!weir_logger_enabled(weir_logger_get("x"), 9, NULL));
     CHECK_EQ(weir_stop(1000), WEIR_OK);
     unsetenv("OTEL_SDK_DISABLED");
-    setenv("OTEL_LOGS_EXPORTER", "none,console", 1);
+    setenv("OTEL_LOGS_EXPORTER", "none,zipkin", 1);
     p = weir_start(NULL, &e);
     REQUIRE(p != NULL);
     CHECK(!weir_logger_enabled(weir_logger_get("x"), 9, NULL));

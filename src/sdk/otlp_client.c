@@ -8,8 +8,7 @@
 #include "otlp/json.h"
 #include "otlp/reply.h"
 #include "sdk/pipeline.h"
-#include <errno.h>
-#include <signal.h>
+#include "sdk/sigpipe.h"
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -204,33 +203,6 @@ static CURLcode transfer(struct otlp_client *c, CURL *h, int64_t deadline_ms)
             code = msg->data.result;
     curl_multi_remove_handle(m, h);
     return code;
-}
-
-/* A write to a connection that the peer closed raises SIGPIPE in OpenSSL; on a thread of the host (simple processor) it
- * must not be seen. */
-struct pipe_guard {
-    sigset_t before;
-    bool was_pending;
-};
-static void sigpipe_block(struct pipe_guard *g)
-{
-    sigset_t pipe, pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    g->was_pending = sigismember(&pending, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &g->before);
-}
-static void sigpipe_restore(const struct pipe_guard *g)
-{
-    sigset_t pipe, pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    if (!g->was_pending && sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &g->before, NULL);
 }
 
 struct call {
