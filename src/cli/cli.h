@@ -22,6 +22,7 @@ int cmd_query(const struct command *cmd, int argc, char **argv);
 int cmd_labels(const struct command *cmd, int argc, char **argv);
 int cmd_series(const struct command *cmd, int argc, char **argv);
 int cmd_check(const struct command *cmd, int argc, char **argv);
+int cmd_run(const struct command *cmd, int argc, char **argv);
 int cmd_demo(const struct command *cmd, int argc, char **argv);
 
 /* Defaults, then the command line. False when the command is over: --help was printed (*ret_exit 0) or the usage is bad

@@ -13,6 +13,11 @@ static const struct command commands[] = {
     {"labels", "[NAME]", "list label names, or the values of one label", NULL, cmd_labels},
     {"series", "[SELECTOR]", "list the streams that match a selector", NULL, cmd_series},
     {"check", "FILE", "validate a collector configuration", NULL, cmd_check},
+    {"run", "[--] COMMAND [ARG...]", "run a program and ship what it prints as log records",
+     "The output passes through as it is; each line, or stack trace, becomes a record with severity, time and stream.\n"
+     "The exit code is the program's: 128 + n after signal n, 127 when it was not found, 126 when it cannot be run,\n"
+     "2 when it was not started because the options are wrong. OTEL_* variables are honoured. More: docs/run.md.\n"
+     "Example: weir run --service shop --attr deployment.environment.name=prod -- python3 shop.py\n", cmd_run},
     {"demo", "", "a small plant shop of five services that logs, and misbehaves on request", NULL, cmd_demo},
 };
 
