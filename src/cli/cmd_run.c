@@ -32,7 +32,7 @@
 
 struct run_options {
     char *service, *attr, *endpoint, *protocol, *multiline, *json, *stdout_severity, *stderr_severity;
-    bool quiet, keep_ansi, command_args, exit_record;
+    bool quiet, keep_ansi, no_command_args, no_exit_record;
     uint64_t record_lines, record_bytes, queue_records, queue_bytes;
     int64_t flush_after, drain_timeout, shutdown_timeout;
 };
@@ -46,8 +46,7 @@ static const struct option run_options[] = {
             "grpc or http/protobuf; else OTEL_EXPORTER_OTLP_PROTOCOL, else grpc"),
     OPT(BOOL, struct run_options, quiet, "false", "do not show the program's output, only ship it"),
     OPT_ARG(STR, struct run_options, multiline, "auto", "HOW",
-            "which lines are one record: auto (stack traces, indented lines), off, or a regular expression that "
-            "matches the first line of each record"),
+            "which lines make one record: auto (stack traces, indented lines), off, or a regex of first lines"),
     OPT_ARG(STR, struct run_options, json, "auto", "auto|off", "read lines that are JSON objects: attributes, time, severity, trace"),
     OPT_ARG(STR, struct run_options, stdout_severity, "info", "LEVEL", "severity of lines on stdout that do not say theirs"),
     OPT_ARG(STR, struct run_options, stderr_severity, "unspecified", "LEVEL", "the same on stderr"),
@@ -55,12 +54,12 @@ static const struct option run_options[] = {
     OPT(U64, struct run_options, record_lines, "1000", "most lines of one record; more come in parts"),
     OPT(BYTES, struct run_options, record_bytes, "256KiB", "most bytes of one record, at most 1MiB; more come in parts"),
     OPT(DURATION, struct run_options, flush_after, "500ms", "how long a record waits for a further line"),
-    OPT(BOOL, struct run_options, command_args, "true", "send the arguments along as process.command_args"),
-    OPT(BOOL, struct run_options, exit_record, "true", "a last record with the program's exit code"),
+    OPT(BOOL, struct run_options, no_command_args, "false", "do not send the arguments along (process.command_args)"),
+    OPT(BOOL, struct run_options, no_exit_record, "false", "no last record with the exit code (process.exit.code)"),
     OPT(U64, struct run_options, queue_records, "262144", "records that wait for the receiver at most, unless OTEL_BLRP_MAX_QUEUE_SIZE"),
     OPT(BYTES, struct run_options, queue_bytes, "128MiB", "the same in bytes"),
     OPT(DURATION, struct run_options, drain_timeout, "5s",
-        "how long to read on after the program ended, when something it started holds its output open"),
+        "how long to read on when the program has ended but something it started has its output open"),
     OPT(DURATION, struct run_options, shutdown_timeout, "5s", "how long delivering the last records may take"),
     {0},
 };
@@ -76,6 +75,7 @@ struct stream {
     struct buf pending; /* for `to` */
     size_t written;     /* of `pending` */
     struct lines *lines;
+    int64_t last_ns;    /* time of its latest record */
 };
 
 struct run {
@@ -213,7 +213,7 @@ static weir_resource *make_resource(const struct run *run)
             args[i] = weir_value_str(run->argv[i]);
         attrs[n++] = weir_i64("process.pid", run->child.pid);
         attrs[n++] = weir_str("process.executable.name", run->program);
-        if (run->opt.command_args)
+        if (!run->opt.no_command_args)
             attrs[n++] = weir_array("process.command_args", args, n_args);
         if (run->opt.service || !service_named())
             attrs[n++] = weir_str("service.name", run->opt.service ? run->opt.service : run->program);
@@ -281,12 +281,14 @@ static void ship(void *ctx, const struct lines_record *lr)
     struct stream *s = ctx;
     struct run *run = s->run;
     weir_log_record r;
+    /* Lines that came in one read came one after the other: their order shows, and two equal ones are two records. */
+    s->last_ns = MAX(lr->time_ns, s->last_ns + 1);
     detect(run->detector, lr->text, &r);
     if (!r.severity_number)
         r.severity_number = lr->failure ? WEIR_SEVERITY_ERROR : s->severity;
     if (!r.timestamp_ns)
-        r.timestamp_ns = (uint64_t)lr->time_ns;
-    r.observed_timestamp_ns = (uint64_t)lr->time_ns;
+        r.timestamp_ns = (uint64_t)s->last_ns;
+    r.observed_timestamp_ns = (uint64_t)s->last_ns;
     detect_add(run->detector, &r, weir_str("log.iostream", s->name));
     if (lr->part) {
         detect_add(run->detector, &r, weir_i64("weir.line.part", lr->part));
@@ -513,7 +515,7 @@ static int run_program(const struct command *cmd, struct run *run)
         cli_fail(cmd, &e);
         code = e.sys == ENOENT ? 127 : 126;
     }
-    if (run->opt.exit_record)
+    if (!run->opt.no_exit_record)
         ship_exit(run, code, ran ? NULL : e.msg);
     write_rest(run);
     if (run->provider) /* says itself what could not be delivered */
