@@ -31,9 +31,9 @@
 #define WRITE_FILE (256u << 10)
 
 struct run_options {
-    char *service, *attr, *endpoint, *protocol, *multiline, *json, *stdout_severity, *stderr_severity;
+    char *service, *attr, *endpoint, *protocol, *multiline, *json, *stdout_severity, *stderr_severity, *spool_dir;
     bool quiet, keep_ansi, no_command_args, no_exit_record;
-    uint64_t record_lines, record_bytes, queue_records, queue_bytes;
+    uint64_t record_lines, record_bytes, ring_bytes, spool_max_bytes;
     int64_t flush_after, drain_timeout, shutdown_timeout;
 };
 static const struct option run_options[] = {
@@ -56,8 +56,10 @@ static const struct option run_options[] = {
     OPT(DURATION, struct run_options, flush_after, "500ms", "how long a record waits for a further line"),
     OPT(BOOL, struct run_options, no_command_args, "false", "do not send the arguments along (process.command_args)"),
     OPT(BOOL, struct run_options, no_exit_record, "false", "no last record with the exit code (process.exit.code)"),
-    OPT(U64, struct run_options, queue_records, "262144", "records that wait for the receiver at most, unless OTEL_BLRP_MAX_QUEUE_SIZE"),
-    OPT(BYTES, struct run_options, queue_bytes, "128MiB", "the same in bytes"),
+    OPT_ARG(STR, struct run_options, spool_dir, NULL, "DIR",
+            "where records wait until they are delivered, and outlive a crash; else WEIR_SPOOL_DIR; none: in memory"),
+    OPT(BYTES, struct run_options, spool_max_bytes, "256MiB", "most bytes that wait there; then the oldest are dropped and counted"),
+    OPT(BYTES, struct run_options, ring_bytes, "16MiB", "of them in memory, for bursts; at least four times --record-bytes"),
     OPT(DURATION, struct run_options, drain_timeout, "5s",
         "how long to read on when the program has ended but something it started has its output open"),
     OPT(DURATION, struct run_options, shutdown_timeout, "5s", "how long delivering the last records may take"),
@@ -112,8 +114,8 @@ static bool check_settings(struct run *run, struct lines_config *lines, struct d
         return err_set(e, ERR_INVALID, "--record-lines is at least 1, --record-bytes %d to %d", LINES_BYTES_MIN, LINES_BYTES_MAX);
     if (o->flush_after < 0 || o->drain_timeout < 0 || o->shutdown_timeout < 0)
         return err_set(e, ERR_INVALID, "--flush-after, --drain-timeout and --shutdown-timeout are not negative");
-    if (o->queue_records < 1 || o->queue_records > UINT32_MAX || o->queue_bytes < 4 * o->record_bytes || o->queue_bytes > 1ull << 40)
-        return err_set(e, ERR_INVALID, "--queue-records is 1 to %u, --queue-bytes at least four times --record-bytes", UINT32_MAX);
+    if (o->ring_bytes < 4 * o->record_bytes || o->ring_bytes > 1u << 30 || !o->spool_max_bytes)
+        return err_set(e, ERR_INVALID, "--ring-bytes is four times --record-bytes to 1GiB, --spool-max-bytes at least 1");
     if (!detect->json && !sv_eq(json, SV("off")))
         return err_set(e, ERR_INVALID, "--json is auto or off, not '%s'", o->json);
     if (protocol.n && !sv_eq(protocol, SV("grpc")) && !sv_eq(protocol, SV("http/protobuf")))
@@ -237,12 +239,14 @@ static weir_processor *make_processor(const struct run_options *o, weir_error *e
         oo.protocol = strcmp(o->protocol, "grpc") == 0 ? WEIR_OTLP_GRPC : WEIR_OTLP_HTTP_PROTOBUF;
     weir_batch_options bo = weir_batch_options_init();
     if (!getenv("OTEL_BLRP_MAX_QUEUE_SIZE"))
-        bo.max_queue_size = (uint32_t)o->queue_records;
+        bo.max_queue_size = (uint32_t)(o->ring_bytes / 1024);
     if (!getenv("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"))
-        bo.max_export_batch_size = (uint32_t)MIN(o->queue_records, (uint64_t)4096);
+        bo.max_export_batch_size = MIN(bo.max_queue_size, 2048u);
     if (!getenv("OTEL_BLRP_SCHEDULE_DELAY"))
         bo.schedule_delay_ms = 1000; /* somebody may be watching */
-    bo.max_queue_bytes = o->queue_bytes;
+    bo.ring_bytes = o->ring_bytes;
+    bo.spool_dir = o->spool_dir;
+    bo.spool_max_bytes = o->spool_max_bytes;
     return weir_batch_processor_new(weir_otlp_exporter_new(&oo, error), &bo, error);
 }
 

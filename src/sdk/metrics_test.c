@@ -89,7 +89,7 @@ TEST(a_batch_processor_and_its_exporter)
     bo.max_queue_size = 4;
     bo.max_export_batch_size = 2;
     bo.schedule_delay_ms = 60000; /* what is sent is sent by a flush */
-    bo.max_queue_bytes = 64 << 10;
+    bo.ring_bytes = 64 << 10;
     weir_processor *pr = weir_batch_processor_new(sink_exporter(&s), &bo, NULL);
     weir_provider *p = weir_provider_new(NULL, &pr, 1, NULL);
     weir_logger *lg = weir_provider_logger(p, "m", NULL, NULL, NULL, 0);

@@ -243,7 +243,9 @@ weir_exporter *weir_otlp_exporter_new(const weir_otlp_options *options, weir_err
         error_set(ret_error, "out of memory");
         return NULL;
     }
-    ex->component = set.protocol == WEIR_OTLP_GRPC ? "otlp_grpc_log_exporter" : "otlp_http_log_exporter";
+    ex->component = x->set.protocol == WEIR_OTLP_GRPC        ? "otlp_grpc_log_exporter"
+                    : x->set.protocol == WEIR_OTLP_HTTP_JSON ? "otlp_http_json_log_exporter"
+                                                             : "otlp_http_log_exporter";
     ex->set_tend = otlp_set_tend;
     ex->wake = otlp_wake;
     return ex;

@@ -12,8 +12,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 NPM = weirkit.ROOT / 'build' / 'npm'
 MEASURED = []
 
-# What this machine says to every SDK and client is not part of a test.
-for name in [n for n in os.environ if n.startswith(('OTEL_', 'WEIR_ADDR', 'LOKI_')) or n.lower().endswith('_proxy')]:
+# What this machine says to every SDK and client is not part of a test; what it says to the tests is.
+OURS = {'WEIR', 'WEIR_OUTAGE_SECONDS', 'WEIR_CRASH_RUNS'}
+for name in [n for n in os.environ if n.startswith(('OTEL_', 'WEIR_', 'LOKI_')) and n not in OURS or n.lower().endswith('_proxy')]:
     del os.environ[name]
 
 # The collector's configuration as its users write it; only the addresses are of the test.
@@ -104,7 +105,8 @@ def fix_port(p, option, name):
 
 
 @pytest.fixture
-def house(tmp_path):
+def house(tmp_path, monkeypatch):
+    monkeypatch.setenv('WEIR_SPOOL_DIR', str(tmp_path / 'spool'))  # of every libweir in it
     h = House(tmp_path)
     yield h
     h.end()
