@@ -2,11 +2,15 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 static uint32_t table[8][256];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static uint32_t (*impl)(uint32_t, const uint8_t *, size_t);
-static uint32_t (*lanes_impl)(uint64_t, uint64_t, const uint64_t *, size_t);
+/* What is called: at first a function that finds out. Both are set before either is used by somebody else. */
+static uint32_t impl_first(uint32_t crc, const uint8_t *p, size_t n);
+static uint32_t lanes_first(uint64_t s1, uint64_t s2, const uint64_t *w, size_t n);
+static _Atomic(uint32_t (*)(uint32_t, const uint8_t *, size_t)) impl = impl_first;
+static _Atomic(uint32_t (*)(uint64_t, uint64_t, const uint64_t *, size_t)) lanes_impl = lanes_first;
 
 static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t n)
 {
@@ -83,18 +87,27 @@ static void set_up(void)
     for (int t = 1; t < 8; t++)
         for (int i = 0; i < 256; i++)
             table[t][i] = table[t - 1][i] >> 8 ^ table[0][table[t - 1][i] & 255];
-    impl = cpu_has() ? by_cpu : by_table;
-    lanes_impl = cpu_has() ? lanes_by_cpu : lanes_by_table;
+    atomic_store_explicit(&impl, cpu_has() ? by_cpu : by_table, memory_order_release);
+    atomic_store_explicit(&lanes_impl, cpu_has() ? lanes_by_cpu : lanes_by_table, memory_order_release);
+}
+
+static uint32_t impl_first(uint32_t crc, const uint8_t *p, size_t n)
+{
+    pthread_once(&once, set_up);
+    return atomic_load_explicit(&impl, memory_order_acquire)(crc, p, n);
+}
+static uint32_t lanes_first(uint64_t s1, uint64_t s2, const uint64_t *w, size_t n)
+{
+    pthread_once(&once, set_up);
+    return atomic_load_explicit(&lanes_impl, memory_order_acquire)(s1, s2, w, n);
 }
 
 uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 {
-    pthread_once(&once, set_up);
-    return ~impl(~crc, p, n);
+    return ~atomic_load_explicit(&impl, memory_order_acquire)(~crc, p, n);
 }
 
 uint32_t crc32c_lanes(uint64_t s1, uint64_t s2, const void *p, size_t n)
 {
-    pthread_once(&once, set_up);
-    return lanes_impl(s1, s2, p, n / 8);
+    return atomic_load_explicit(&lanes_impl, memory_order_acquire)(s1, s2, p, n / 8);
 }

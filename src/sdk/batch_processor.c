@@ -118,6 +118,13 @@ static void emit_large(struct batcher *b, const struct weir_record *rec, sv byte
     batcher_wake(b);
 }
 
+static void batcher_foresee(void *self)
+{
+    const struct ring *r = atomic_load_explicit(&((struct batcher *)self)->ring, memory_order_acquire);
+    if (r)
+        ring_foresee(r);
+}
+
 static void batcher_on_emit(void *self, struct weir_record *rec)
 {
     struct batcher *b = self;
@@ -125,32 +132,33 @@ static void batcher_on_emit(void *self, struct weir_record *rec)
     if (!r && !(r = open_ring(b, rec)))
         return;
     uint32_t scope = scope_of(b, r, rec->logger);
-    sv inline_scope = scope ? SV_NULL : buf_view(&rec->logger->scope);
-    sv site = rec->site ? site_bytes(rec->site) : SV_NULL, bytes = SV_NULL;
-    size_t n = rec->site && !site.n ? 0 : simple_size(&rec->r, site, &rec->logger->provider->limits);
-    if (!n || n + inline_scope.n > ring_record_max(r)) {
-        if (!record_encode(rec, &bytes)) {
-            drop_count(&b->drops, DROP_NO_MEMORY, 1);
-            return;
-        }
-        n = bytes.n;
+    sv inline_scope = scope ? SV_NULL : buf_view(&rec->logger->scope), bytes = SV_NULL;
+    sv site = rec->site ? site_bytes(rec->site) : SV_NULL;
+    struct simple plan;
+    bool simple = (!rec->site || site.n) &&
+                  simple_plan(&rec->r, site, &rec->logger->provider->limits, &plan) &&
+                  plan.n + inline_scope.n <= ring_record_max(r);
+    if (!simple && !record_encode(rec, &bytes)) {
+        drop_count(&b->drops, DROP_NO_MEMORY, 1);
+        return;
     }
-    if (n + inline_scope.n > ring_record_max(r)) {
+    size_t n = inline_scope.n + (simple ? plan.n : bytes.n);
+    if (n > ring_record_max(r)) {
         emit_large(b, rec, bytes);
         return;
     }
     struct ring_slot slot;
-    enum ring_put got = reserve(b, r, (uint32_t)(n + inline_scope.n), &slot);
+    enum ring_put got = reserve(b, r, (uint32_t)n, &slot);
     if (got != RING_PUT) {
         drop_count(&b->drops, got == RING_FULL ? b->counted ? DROP_QUEUE_FULL : DROP_RING_FULL : DROP_AFTER_SHUTDOWN, 1);
         return;
     }
     if (inline_scope.n)
         memcpy(slot.record, inline_scope.p, inline_scope.n);
-    if (bytes.p)
-        memcpy(slot.record + inline_scope.n, bytes.p, n);
+    if (simple)
+        simple_put(slot.record + inline_scope.n, &rec->r, site, &plan);
     else
-        simple_put(slot.record + inline_scope.n, &rec->r, site);
+        memcpy(slot.record + inline_scope.n, bytes.p, bytes.n);
     ring_publish(r, &slot, scope, (uint32_t)inline_scope.n);
     if (slot.n_put >= atomic_load_explicit(&b->wake_at, memory_order_relaxed) ||
         slot.used > atomic_load_explicit(&b->wake_used, memory_order_relaxed))
@@ -417,6 +425,7 @@ weir_processor *weir_batch_processor_new(weir_exporter *exporter, const weir_bat
         return NULL;
     }
     p->add_stats = batcher_add_stats;
+    p->foresee = batcher_foresee;
     p->component = "batching_log_processor";
     p->exporter = exporter;
     p->queue_capacity = b->max_queue;

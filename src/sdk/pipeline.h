@@ -30,7 +30,9 @@ void exporter_export(struct weir_exporter *e, const weir_batch *batch, int64_t t
 struct weir_processor {
     weir_processor_ops ops;
     void *self;
-    void (*add_stats)(void *self, weir_stats *ret); /* built-in ones; else NULL */
+    /* Of built-in ones; else NULL. */
+    void (*add_stats)(void *self, weir_stats *ret);
+    void (*foresee)(void *self); /* a record is about to come */
     /* what metrics need of built-in ones */
     const char *component; /* otel.component.type */
     struct weir_exporter *exporter;
@@ -71,7 +73,6 @@ struct weir_provider {
 
 struct weir_record {
     weir_log_record r;
-    weir_trace_context trace;
     const weir_site *site; /* until the attributes are our own: then they hold it */
     struct weir_logger *logger;
     struct arena mem; /* what processors set */
@@ -79,6 +80,8 @@ struct weir_record {
     size_t cap;
     bool discarded;
 };
+
+const weir_trace_context *trace_current(void); /* the calling thread's, all zero when there is none */
 
 /* Encodes a record into a buffer of the calling thread. False: no memory. *ret lives until the thread's next call. */
 MUST_USE bool record_encode(struct weir_record *rec, sv *ret);

@@ -231,50 +231,81 @@ bool weir_logger_enabled_in(const weir_logger *lg, const weir_trace_context *tra
 
 /* ---- emitting ---- */
 
-static void emit(struct weir_logger *lg, const weir_log_record *record, const weir_site *site)
+/* A record to fill in: what is not in `r` is as it has to be. Cheaper than clearing all of it. */
+static void record_begin(struct weir_record *rec, struct weir_logger *lg, const weir_site *site)
 {
-    struct weir_provider *p = lg->provider;
+    const struct weir_provider *p = lg->provider;
+    for (size_t i = 0; i < p->n_processors; i++)
+        if (p->processors[i]->foresee)
+            p->processors[i]->foresee(p->processors[i]->self);
+    rec->site = site;
+    rec->logger = lg;
+    arena_init(&rec->mem, 0);
+    rec->attrs = NULL;
+    rec->cap = 0;
+    rec->discarded = false;
+}
+
+static void emit(struct weir_record *rec)
+{
+    struct weir_provider *p = rec->logger->provider;
     if (atomic_load_explicit(&p->shut_down, memory_order_relaxed)) {
         atomic_fetch_add_explicit(&p->after_shutdown, 1, memory_order_relaxed);
         return;
     }
-    struct weir_record rec = {.site = site, .logger = lg};
-    options_copy(&rec.r, sizeof rec.r, record);
-    if (!logger_admits(lg, rec.r.severity_number, rec.r.trace))
+    if (!logger_admits(rec->logger, rec->r.severity_number, rec->r.trace))
         return;
     atomic_fetch_add_explicit(&p->emitted, 1, memory_order_relaxed);
-    if (!rec.r.observed_timestamp_ns)
-        rec.r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
-    if (!rec.r.trace) {
-        weir_trace_context_current(&rec.trace);
-        rec.r.trace = &rec.trace;
-    }
-    arena_init(&rec.mem, 0);
-    if (rec.r.exception)
-        record_add_exception(&rec);
-    for (size_t i = 0; i < p->n_processors && !rec.discarded; i++)
+    if (!rec->r.observed_timestamp_ns)
+        rec->r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
+    if (!rec->r.trace)
+        rec->r.trace = trace_current();
+    if (rec->r.exception)
+        record_add_exception(rec);
+    for (size_t i = 0; i < p->n_processors && !rec->discarded; i++)
         if (p->processors[i]->ops.on_emit)
-            p->processors[i]->ops.on_emit(p->processors[i]->self, &rec);
-    arena_done(&rec.mem);
+            p->processors[i]->ops.on_emit(p->processors[i]->self, rec);
+    if (rec->mem.head)
+        arena_done(&rec->mem);
 }
 
 void weir_logger_emit(weir_logger *lg, const weir_log_record *record)
 {
-    if (lg && record)
-        emit(lg, record, NULL);
+    struct weir_record rec;
+    if (!lg || !record)
+        return;
+    record_begin(&rec, lg, NULL);
+    if (record->struct_size == sizeof rec.r)
+        rec.r = *record;
+    else
+        options_copy(&rec.r, sizeof rec.r, record);
+    emit(&rec);
+}
+
+static void emit_now(struct weir_logger *lg, weir_site *site, int severity, weir_value body, const char *event_name,
+                     const weir_attr *attributes, size_t n_attributes)
+{
+    struct weir_record rec;
+    record_begin(&rec, lg, site);
+    uint64_t now = (uint64_t)clock_wall_ns();
+    rec.r = (weir_log_record){
+        .struct_size = sizeof rec.r,
+        .timestamp_ns = now,
+        .observed_timestamp_ns = now,
+        .severity_number = severity,
+        .severity_text = weir_string_of(weir_severity_text(severity)),
+        .body = body,
+        .attributes = attributes,
+        .n_attributes = n_attributes,
+        .event_name = weir_string_of(event_name),
+    };
+    emit(&rec);
 }
 
 static void emit_text(struct weir_logger *lg, weir_site *site, int severity, sv text, const weir_attr *attributes,
                       size_t n_attributes)
 {
-    weir_log_record r = weir_log_record_init();
-    r.timestamp_ns = r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
-    r.severity_number = severity;
-    r.severity_text = weir_string_of(weir_severity_text(severity));
-    r.body = weir_value_strn(text.p, text.n);
-    r.attributes = attributes;
-    r.n_attributes = n_attributes;
-    emit(lg, &r, site);
+    emit_now(lg, site, severity, weir_value_strn(text.p, text.n), NULL, attributes, n_attributes);
 }
 
 /* The message with each {key} replaced by the attribute of that key. A message may hold what a user typed: no brace makes
@@ -344,16 +375,8 @@ void weir_logf_at(weir_logger *lg, weir_site *site, int severity, const char *fo
 void weir_event_at(weir_logger *lg, weir_site *site, int severity, const char *event_name, const weir_attr *attributes,
                    size_t n_attributes)
 {
-    weir_log_record r = weir_log_record_init();
-    if (!lg)
-        return;
-    r.timestamp_ns = r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
-    r.severity_number = severity;
-    r.severity_text = weir_string_of(weir_severity_text(severity));
-    r.event_name = weir_string_of(event_name);
-    r.attributes = attributes;
-    r.n_attributes = n_attributes;
-    emit(lg, &r, site);
+    if (lg)
+        emit_now(lg, site, severity, weir_value_empty(), event_name, attributes, n_attributes);
 }
 
 const char *weir_severity_text(int severity_number)

@@ -8,118 +8,174 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTRS_MAX = 16, TEXT_MAX = 1 << 20 };
+enum { TEXT_MAX = 1 << 20 };
 /* Tags: field << 3 | wire type. LogRecord, KeyValue, AnyValue. */
 enum { TIME = 0x09, SEVERITY = 0x10, SEVERITY_TEXT = 0x1a, BODY = 0x2a, ATTRIBUTE = 0x32, FLAGS = 0x45, TRACE_ID = 0x4a,
        SPAN_ID = 0x52, OBSERVED = 0x59, EVENT_NAME = 0x62 };
 enum { KEY = 0x0a, VALUE = 0x12 };
 enum { A_STRING = 0x0a, A_BOOL = 0x10, A_INT = 0x18, A_DOUBLE = 0x21 };
+#define NOT_PLAIN UINT32_MAX
 
-static size_t len_size(size_t n) /* a length-delimited field of n bytes whose tag is one byte */
+/* ---- small things, many times ---- */
+
+static inline uint64_t load8(const char *p)
 {
-    return 1 + varint_size(n) + n;
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+static inline uint32_t load4(const char *p)
+{
+    uint32_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
 }
 
-/* Bytes of the AnyValue; SIZE_MAX: not a plain value. */
-static inline size_t any_size(const weir_value *v)
+/* The last words overlap those before them, so that no text is looked at byte by byte. */
+static inline bool is_ascii(const char *p, size_t n)
 {
-    switch (v->kind) {
-    case WEIR_STRING:
-        return len_size(v->as.string.data ? v->as.string.size : 0);
-    case WEIR_BOOL:
-        return 2;
-    case WEIR_INT:
-        return 1 + varint_size((uint64_t)v->as.integer);
-    case WEIR_DOUBLE:
-        return 9;
-    default:
-        return v->kind == WEIR_EMPTY ? 0 : SIZE_MAX;
+    uint64_t any = 0;
+    if (n >= 16) {
+        for (size_t i = 0; i + 16 < n; i += 16)
+            any |= load8(p + i) | load8(p + i + 8);
+        any |= load8(p + n - 16) | load8(p + n - 8);
+    } else if (n >= 8) {
+        any = load8(p) | load8(p + n - 8);
+    } else if (n >= 4) {
+        any = load4(p) | load4(p + n - 4);
+    } else if (n) {
+        any = (uint8_t)(p[0] | p[n / 2] | p[n - 1]);
+    }
+    return !(any & 0x8080808080808080u);
+}
+
+static inline void copy(uint8_t *to, const char *from, size_t n)
+{
+    if (n > 32) {
+        memcpy(to, from, n);
+    } else if (n >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + n - 16, from + n - 16, 16);
+    } else if (n >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + n - 4, from + n - 4, 4);
+    } else if (n) {
+        to[0] = (uint8_t)from[0];
+        to[n / 2] = (uint8_t)from[n / 2];
+        to[n - 1] = (uint8_t)from[n - 1];
     }
 }
 
-static bool plain_text(weir_string s, int64_t max)
+static inline uint32_t len_size(uint32_t n) /* a length-delimited field of n bytes whose tag is one byte */
 {
-    return !s.size || !s.data || ((uint64_t)max >= s.size && s.size <= TEXT_MAX && sv_is_utf8(sv_make(s.data, s.size)));
+    return n < 128 ? 2 + n : 1 + (uint32_t)varint_size(n) + n;
+}
+static inline uint8_t *put_head(uint8_t *p, uint8_t tag, uint32_t n)
+{
+    *p++ = tag;
+    if (n < 128) {
+        *p = (uint8_t)n;
+        return p + 1;
+    }
+    return p + varint_put(p, n);
 }
 
-static bool same_key(weir_string a, weir_string b)
+/* ---- the first pass ---- */
+
+static inline bool plain_text(weir_string s, int64_t max)
+{
+    return !s.size || !s.data || (s.size <= TEXT_MAX && s.size <= (uint64_t)max &&
+                                  (is_ascii(s.data, s.size) || sv_is_utf8(sv_make(s.data, s.size))));
+}
+
+/* Bytes of the AnyValue; NOT_PLAIN: somebody else's. */
+static inline uint32_t any_size(const weir_value *v, int64_t max)
+{
+    switch (v->kind) {
+    case WEIR_STRING:
+        return plain_text(v->as.string, max) ? len_size(v->as.string.data ? (uint32_t)v->as.string.size : 0) : NOT_PLAIN;
+    case WEIR_BOOL:
+        return 2;
+    case WEIR_INT:
+        return 1 + (uint32_t)((uint64_t)v->as.integer < 128 ? 1 : varint_size((uint64_t)v->as.integer));
+    case WEIR_DOUBLE:
+        return 9;
+    default:
+        return v->kind == WEIR_EMPTY ? 0 : NOT_PLAIN;
+    }
+}
+
+static inline bool same_key(weir_string a, weir_string b)
 {
     return a.size == b.size && (a.data == b.data || memcmp(a.data, b.data, a.size) == 0);
 }
 
-static size_t attrs_size(const weir_log_record *r, const struct limits *limits)
+static bool plan_attrs(const weir_log_record *r, const struct limits *limits, struct simple *s)
 {
-    size_t sum = 0;
     for (size_t i = 0; i < r->n_attributes; i++) {
         const weir_attr *a = &r->attributes[i];
-        size_t any = any_size(&a->value);
-        if (any == SIZE_MAX || !a->key.data || !plain_text(a->key, INT64_MAX) ||
-            (a->value.kind == WEIR_STRING && !plain_text(a->value.as.string, limits->length)))
-            return SIZE_MAX;
+        uint32_t any = any_size(&a->value, limits->length);
+        if (any == NOT_PLAIN || !a->key.data || !plain_text(a->key, INT64_MAX))
+            return false;
         for (size_t k = 0; k < i; k++)
             if (same_key(a->key, r->attributes[k].key))
-                return SIZE_MAX;
-        sum += len_size(len_size(a->key.size) + len_size(any));
+                return false;
+        s->values[i] = any;
+        s->n += len_size(len_size((uint32_t)a->key.size) + len_size(any));
+        if (s->n > 8 * TEXT_MAX) /* the sum stays far from its type's limits */
+            return false;
     }
-    return sum;
+    return true;
 }
 
 static bool is_set(const uint8_t *id, size_t words)
 {
-    uint64_t any = 0, w;
-    for (size_t i = 0; i < words; i++) {
-        memcpy(&w, id + 8 * i, 8);
-        any |= w;
-    }
+    uint64_t any = 0;
+    for (size_t i = 0; i < words; i++)
+        any |= load8((const char *)id + 8 * i);
     return any != 0;
 }
+enum { HAS_FLAGS = 1, HAS_TRACE = 2, HAS_SPAN = 4 };
 
-static size_t trace_size(const weir_trace_context *t)
+bool simple_plan(const weir_log_record *r, sv site, const struct limits *limits, struct simple *s)
 {
-    return (t->flags ? 5 : 0) + (is_set(t->trace_id, 2) ? 18 : 0) + (is_set(t->span_id, 1) ? 10 : 0);
-}
-
-size_t simple_size(const weir_log_record *r, sv site, const struct limits *limits)
-{
-    size_t n = 9 + site.n, attrs = 0, body = any_size(&r->body);
-    if (r->n_attributes && r->attributes) {
-        if (r->n_attributes > ATTRS_MAX || (int64_t)r->n_attributes > limits->count ||
-            (attrs = attrs_size(r, limits)) == SIZE_MAX)
-            return 0;
-    }
-    if (body == SIZE_MAX || !plain_text(r->severity_text, INT64_MAX) || !plain_text(r->event_name, INT64_MAX) ||
-        (r->body.kind == WEIR_STRING && !plain_text(r->body.as.string, INT64_MAX)))
-        return 0;
-    n += attrs + (r->timestamp_ns ? 9 : 0);
+    s->n = 9 + (uint32_t)site.n + (r->timestamp_ns ? 9 : 0);
+    s->body = any_size(&r->body, INT64_MAX);
+    s->trace = 0;
+    if (s->body == NOT_PLAIN || !plain_text(r->severity_text, INT64_MAX) || !plain_text(r->event_name, INT64_MAX))
+        return false;
+    if (r->n_attributes && r->attributes &&
+        (r->n_attributes > SIMPLE_ATTRS_MAX || (int64_t)r->n_attributes > limits->count || !plan_attrs(r, limits, s)))
+        return false;
     if (r->severity_number)
-        n += 1 + varint_size((uint64_t)(int64_t)r->severity_number);
+        s->n += 1 + (uint32_t)varint_size((uint64_t)(int64_t)r->severity_number);
     if (r->severity_text.size && r->severity_text.data)
-        n += len_size(r->severity_text.size);
+        s->n += len_size((uint32_t)r->severity_text.size);
     if (r->body.kind != WEIR_EMPTY)
-        n += len_size(body);
-    if (r->trace)
-        n += trace_size(r->trace);
+        s->n += len_size(s->body);
+    if (r->trace) {
+        s->trace = (r->trace->flags ? HAS_FLAGS : 0) | (is_set(r->trace->trace_id, 2) ? HAS_TRACE : 0) |
+                   (is_set(r->trace->span_id, 1) ? HAS_SPAN : 0);
+        s->n += (s->trace & HAS_FLAGS ? 5 : 0) + (s->trace & HAS_TRACE ? 18 : 0) + (s->trace & HAS_SPAN ? 10 : 0);
+    }
     if (r->event_name.size && r->event_name.data)
-        n += len_size(r->event_name.size);
-    return n;
+        s->n += len_size((uint32_t)r->event_name.size);
+    return true;
 }
 
-static uint8_t *put_head(uint8_t *p, uint8_t tag, size_t n)
+/* ---- the second pass ---- */
+
+static inline uint8_t *put_text(uint8_t *p, uint8_t tag, weir_string s)
 {
-    *p++ = tag;
-    return p + varint_put(p, n);
-}
-static uint8_t *put_bytes(uint8_t *p, uint8_t tag, const void *bytes, size_t n)
-{
+    uint32_t n = s.data ? (uint32_t)s.size : 0;
     p = put_head(p, tag, n);
-    memcpy(p, bytes, n);
+    copy(p, s.data, n);
     return p + n;
 }
-static uint8_t *put_text(uint8_t *p, uint8_t tag, weir_string s)
-{
-    return s.data ? put_bytes(p, tag, s.data, s.size) : put_head(p, tag, 0);
-}
-static uint8_t *put_fixed64(uint8_t *p, uint8_t tag, uint64_t v)
+static inline uint8_t *put_fixed64(uint8_t *p, uint8_t tag, uint64_t v)
 {
     *p = tag;
     put_le64(p + 1, v);
@@ -147,7 +203,27 @@ static inline uint8_t *put_any(uint8_t *p, const weir_value *v)
     }
 }
 
-uint8_t *simple_put(uint8_t *p, const weir_log_record *r, sv site)
+static uint8_t *put_trace(uint8_t *p, const weir_trace_context *t, uint32_t has)
+{
+    if (has & HAS_FLAGS) {
+        *p = FLAGS;
+        put_le32(p + 1, t->flags);
+        p += 5;
+    }
+    if (has & HAS_TRACE) {
+        p = put_head(p, TRACE_ID, 16);
+        memcpy(p, t->trace_id, 16);
+        p += 16;
+    }
+    if (has & HAS_SPAN) {
+        p = put_head(p, SPAN_ID, 8);
+        memcpy(p, t->span_id, 8);
+        p += 8;
+    }
+    return p;
+}
+
+uint8_t *simple_put(uint8_t *p, const weir_log_record *r, sv site, const struct simple *s)
 {
     if (r->timestamp_ns)
         p = put_fixed64(p, TIME, r->timestamp_ns);
@@ -158,28 +234,17 @@ uint8_t *simple_put(uint8_t *p, const weir_log_record *r, sv site)
     if (r->severity_text.size && r->severity_text.data)
         p = put_text(p, SEVERITY_TEXT, r->severity_text);
     if (r->body.kind != WEIR_EMPTY)
-        p = put_any(put_head(p, BODY, any_size(&r->body)), &r->body);
+        p = put_any(put_head(p, BODY, s->body), &r->body);
     for (size_t i = 0; r->attributes && i < r->n_attributes; i++) {
         const weir_attr *a = &r->attributes[i];
-        size_t any = any_size(&a->value);
-        p = put_head(p, ATTRIBUTE, len_size(a->key.size) + len_size(any));
+        p = put_head(p, ATTRIBUTE, len_size((uint32_t)a->key.size) + len_size(s->values[i]));
         p = put_text(p, KEY, a->key);
-        p = put_any(put_head(p, VALUE, any), &a->value);
+        p = put_any(put_head(p, VALUE, s->values[i]), &a->value);
     }
-    if (site.n) {
-        memcpy(p, site.p, site.n);
-        p += site.n;
-    }
-    const weir_trace_context *t = r->trace;
-    if (t && t->flags) {
-        *p = FLAGS;
-        put_le32(p + 1, t->flags);
-        p += 5;
-    }
-    if (t && is_set(t->trace_id, 2))
-        p = put_bytes(p, TRACE_ID, t->trace_id, 16);
-    if (t && is_set(t->span_id, 1))
-        p = put_bytes(p, SPAN_ID, t->span_id, 8);
+    copy(p, site.p, site.n);
+    p += site.n;
+    if (s->trace)
+        p = put_trace(p, r->trace, s->trace);
     p = put_fixed64(p, OBSERVED, r->observed_timestamp_ns);
     if (r->event_name.size && r->event_name.data)
         p = put_text(p, EVENT_NAME, r->event_name);

@@ -1,6 +1,6 @@
 /* trace.c - trace context of a thread, and the traceparent header (W3C Trace Context, level 1). */
 #include "base/json_out.h"
-#include "sdk/resource.h"
+#include "sdk/pipeline.h"
 #include <stdio.h>
 #include <weir/logs.h>
 
@@ -9,6 +9,11 @@ static _Thread_local weir_trace_context current;
 void weir_trace_context_set_current(const weir_trace_context *context)
 {
     current = context ? *context : (weir_trace_context){0};
+}
+
+const weir_trace_context *trace_current(void)
+{
+    return &current;
 }
 
 void weir_trace_context_current(weir_trace_context *ret)
