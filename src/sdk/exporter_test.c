@@ -106,7 +106,7 @@ TEST(tls_is_spoken_and_checked)
     make_certificate(cert, key);
     for (const struct way *w = ways; w < ways + ARRAY_LEN(ways); w++) {
         struct peer peer;
-        REQUIRE(peer_open_tls(&peer, cert, key));
+        REQUIRE(peer_open_tls(&peer, cert, key, NULL));
         weir_otlp_options o = way_options(&peer, w);
         o.certificate = cert;
         weir_provider *p = provider_of(&o);
@@ -119,6 +119,31 @@ TEST(tls_is_spoken_and_checked)
         emit(p, 1);
         CHECK_EQ(weir_provider_shutdown(p, 300), WEIR_TIMEOUT);
         CHECK_EQ(peer.records, 1200);
+        weir_provider_free(p);
+        peer_close(&peer);
+    }
+}
+
+TEST(a_client_certificate_is_shown)
+{
+    char cert[128], key[128];
+    make_certificate(cert, key);
+    for (const struct way *w = ways; w < ways + ARRAY_LEN(ways); w++) {
+        struct peer peer;
+        REQUIRE(peer_open_tls(&peer, cert, key, cert));
+        weir_otlp_options o = way_options(&peer, w);
+        o.certificate = o.client_certificate = cert;
+        o.client_key = key;
+        weir_provider *p = provider_of(&o);
+        emit(p, 600);
+        CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_OK);
+        CHECK_EQ(peer.records, 600);
+        weir_provider_free(p);
+        o.client_certificate = o.client_key = NULL;
+        p = provider_of(&o);
+        emit(p, 1);
+        CHECK_EQ(weir_provider_shutdown(p, 300), WEIR_TIMEOUT);
+        CHECK_EQ(peer.records, 600);
         weir_provider_free(p);
         peer_close(&peer);
     }

@@ -148,11 +148,12 @@ static inline UNUSED void handle(void *ctx, struct http_exchange *x)
         grpc_serve(&cfg, methods, ctx, x);
 }
 
-/* Plain text without a certificate. */
-static inline UNUSED bool peer_open_tls(struct peer *p, char *cert_file, char *key_file)
+/* Plain text without a certificate; client_ca: asks for the client's as well, or NULL. */
+static inline UNUSED bool peer_open_tls(struct peer *p, char *cert_file, char *key_file, char *client_ca)
 {
     struct err e = {0};
-    struct http_server_config cfg = {.address = "127.0.0.1:0", .name = "peer", .tls = {.cert_file = cert_file, .key_file = key_file}};
+    struct http_server_config cfg = {.address = "127.0.0.1:0", .name = "peer",
+                                     .tls = {.cert_file = cert_file, .key_file = key_file, .client_ca_file = client_ca}};
     const char *scheme = cert_file ? "https" : "http";
     *p = (struct peer){0};
     lock_init(&p->mu);
@@ -168,7 +169,7 @@ static inline UNUSED bool peer_open_tls(struct peer *p, char *cert_file, char *k
 
 static inline UNUSED bool peer_open(struct peer *p)
 {
-    return peer_open_tls(p, NULL, NULL);
+    return peer_open_tls(p, NULL, NULL, NULL);
 }
 
 static inline UNUSED void peer_close(struct peer *p)
