@@ -7,7 +7,8 @@
 #define Z_SOLO /* keeps zlib's own compress() undeclared */
 #include <zlib.h>
 
-/* Log records repeat themselves: the fastest level finds most of what is to be found, in a third of the time. */
+/* Log records repeat themselves: on batches of real ones the fastest level makes an eighth of them, zlib's usual one (6) a ninth in
+ * more than twice the time. */
 enum { LEVEL = 1, WINDOW_BITS = 15, GZIP_FORMAT = 16, MEM_LEVEL = 8, GROW = 16 << 10 };
 
 struct gzip {
