@@ -59,7 +59,7 @@ static const struct level {
 static const struct level *find_level(sv word)
 {
     for (size_t i = 0; word.n >= 3 && word.n <= 13 && i < ARRAY_LEN(levels); i++)
-        if (sv_eq_nocase(levels[i].name, word))
+        if ((word.p[0] | 32) == levels[i].name.p[0] && sv_eq_nocase(levels[i].name, word))
             return &levels[i];
     return NULL;
 }
@@ -250,7 +250,7 @@ static int words_severity(sv line)
         int severity = word_severity(&w);
         if (severity)
             return severity;
-        only_time &= is_time_word(w.text);
+        only_time = only_time && is_time_word(w.text);
         before = s.p[end - 1];
         n_words++;
         i = end;
@@ -275,8 +275,9 @@ static int failure_severity(sv s)
     if (STARTS(s, "fatal error: ") || STARTS(s, "PHP Fatal error: ") || STARTS(s, "Fatal error: "))
         return WEIR_SEVERITY_FATAL;
     bool rust = STARTS(s, "thread '") && sv_find(s, SV("panicked at ")) != SV_NPOS;
-    bool ruby = sv_find(s, SV(":in ")) != SV_NPOS && (sv_ends(s, SV("Error)")) || sv_ends(s, SV("Exception)")));
-    if (rust || ruby || is_exception_name(s) || sv_find(s, SV("Traceback (most recent call last):")) < 24 ||
+    bool ruby = (sv_ends(s, SV("Error)")) || sv_ends(s, SV("Exception)"))) && sv_find(s, SV(":in ")) != SV_NPOS;
+    bool python = sv_find(sv_sub(s, 0, 64), SV("Traceback (most recent call last):")) != SV_NPOS; /* a group's is indented */
+    if (rust || ruby || python || is_exception_name(s) ||
         STARTS(s, "Exception in thread ") || STARTS(s, "Unhandled exception") || STARTS(s, "Unhandled Exception") ||
         STARTS(s, "Uncaught "))
         return WEIR_SEVERITY_ERROR;

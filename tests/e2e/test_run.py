@@ -306,6 +306,14 @@ def test_options_of_the_program_are_its_own(run):
     assert r.returncode == 0 and b'--drain-timeout' in r.stdout
 
 
+def test_closed_descriptors_are_not_mixed_up(run):
+    """Pipes of ours must not become somebody's stdin or stdout because these were closed."""
+    command = ' '.join(run.arguments(['--no-exit-record'], ['sh', '-c', '"echo out; cat; echo err >&2"']))
+    r = subprocess.run(['sh', '-c', f'{command} <&- >&- 2>&-'], env=run.environment, timeout=SECONDS)
+    assert r.returncode == 0
+    assert sorted(e.line for e in run.entries(n=2)) == ['err', 'out']
+
+
 def test_switched_off_it_only_runs_the_program(run):
     run.environment['OTEL_SDK_DISABLED'] = 'true'
     assert run('echo', 'x').stdout == b'x\n'
