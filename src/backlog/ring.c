@@ -199,9 +199,12 @@ sv ring_defined(const struct ring *r, uint32_t ref)
 static bool sound_at(const struct ring *r, uint64_t pos, uint64_t end, uint64_t word, struct ring_frame *ret)
 {
     const struct frame *f = frame_at(r, pos);
-    uint32_t n = length_of(word), scope = f->scope, scope_n = f->scope_n;
+    uint32_t n = length_of(word);
     uint64_t size = frame_size(n);
-    if (state_of(word) != RECORD || size > end - pos || size > to_end(r, pos) || scope_n > n || (scope && scope_n))
+    if (state_of(word) != RECORD || size > end - pos || size > to_end(r, pos))
+        return false;
+    uint32_t scope = f->scope, scope_n = f->scope_n; /* once: the memory may be another's */
+    if (scope_n > n || (scope && scope_n))
         return false;
     const uint8_t *record = (const uint8_t *)f + RING_FRAME_BYTES;
     if ((uint32_t)(word >> 32) != checksum(pos, scope, scope_n, record, n))

@@ -56,7 +56,7 @@ static void text_destroy(void *self)
     free(x);
 }
 
-static weir_exporter *text_exporter_new(const char *what, const char *path, void (*print)(sv request, struct buf *out),
+static weir_exporter *text_exporter_new(const char *what, const char *component, const char *path, void (*print)(sv request, struct buf *out),
                                         weir_error *ret_error)
 {
     struct err e = {0};
@@ -77,6 +77,8 @@ static weir_exporter *text_exporter_new(const char *what, const char *path, void
     weir_exporter *ex = weir_exporter_new(&ops, x);
     if (!ex)
         error_set(ret_error, "out of memory");
+    else
+        ex->component = component;
     return ex;
 }
 
@@ -91,7 +93,7 @@ static void print_json(sv request, struct buf *out)
 weir_exporter *weir_otlp_file_exporter_new(const char *path, weir_error *ret_error)
 {
     bool to_stdout = !path || strcmp(path, "stdout") == 0;
-    return text_exporter_new("OTLP file exporter", to_stdout ? NULL : path, print_json, ret_error);
+    return text_exporter_new("OTLP file exporter", "otlp_file_log_exporter", to_stdout ? NULL : path, print_json, ret_error);
 }
 
 /* ---- for people ---- */
@@ -210,5 +212,5 @@ static void print_records(sv request, struct buf *out)
 
 weir_exporter *weir_console_exporter_new(weir_error *ret_error)
 {
-    return text_exporter_new("console exporter", NULL, print_records, ret_error);
+    return text_exporter_new("console exporter", "console_log_exporter", NULL, print_records, ret_error);
 }
