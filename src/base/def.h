@@ -49,6 +49,8 @@
 /* A broken invariant of ours (never bad input): prints where, then aborts. On in production. */
 #define ASSERT(cond) ((cond) ? (void)0 : assert_failed(#cond, __FILE__, __LINE__, __func__))
 __attribute__((noreturn, cold)) void assert_failed(const char *cond, const char *file, int line, const char *func);
+/* Called in the place of abort(), after the message; when it returns, abort() follows. For a library in somebody's process. */
+void assert_on_failure(void (*fn)(void));
 
 /* free() of a char pointer for SCOPED(mem_free). */
 void mem_free(void *p);

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,9 +121,19 @@ const char *err_code_name(enum err_code code)
     return (size_t)code < ARRAY_LEN(names) && names[code] ? names[code] : "unknown";
 }
 
+static _Atomic(void (*)(void)) on_failure;
+
+void assert_on_failure(void (*fn)(void))
+{
+    atomic_store(&on_failure, fn);
+}
+
 void assert_failed(const char *cond, const char *file, int line, const char *func)
 {
     fprintf(stderr, "weir: internal error: %s is false at %s:%d (%s). Please report this.\n", cond, file, line, func);
+    void (*fn)(void) = atomic_load(&on_failure);
+    if (fn)
+        fn();
     abort();
 }
 

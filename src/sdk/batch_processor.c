@@ -197,9 +197,10 @@ static weir_result batcher_flush(void *self, int64_t timeout_ms)
         batcher_progress(b, &put, &gone);
     }
     lost = lost_so_far(b) - lost;
+    bool broken = b->broken;
     lock_release(&b->mu);
-    if (gone < to)
-        return WEIR_TIMEOUT;
+    if (gone < to || broken)
+        return broken ? WEIR_FAILED : WEIR_TIMEOUT;
     weir_result r = b->exporter->ops.force_flush ? b->exporter->ops.force_flush(b->exporter->self, ms_left(deadline))
                                                  : WEIR_OK;
     return lost ? WEIR_FAILED : r;
@@ -234,13 +235,13 @@ static weir_result batcher_shutdown(void *self, int64_t timeout_ms)
     bool waiting = true;
     while (!b->ended && waiting)
         waiting = cond_wait_until(&b->progress, &b->mu, until * NS_PER_MS);
-    bool ended = b->ended, started = b->started;
+    bool ended = b->ended, started = b->started && !b->broken;
     lost = drop_lost(&b->drops) - lost;
     in_time = in_time && !b->drops.n[DROP_SHUTDOWN] && !b->left_behind;
     lock_release(&b->mu);
     if (ended && started)
         pthread_join(b->thread, NULL);
-    return !in_time || !ended ? WEIR_TIMEOUT : lost ? WEIR_FAILED : WEIR_OK;
+    return !in_time || !ended ? WEIR_TIMEOUT : lost || b->broken ? WEIR_FAILED : WEIR_OK;
 }
 
 /* ---- fork ---- */
@@ -297,7 +298,7 @@ static void batcher_destroy(void *self)
     if (!b->closing)
         (void)batcher_shutdown(b, 0);
     fork_hook_remove(&b->fork);
-    if (!b->ended)
+    if (!b->ended || b->broken)
         return; /* an exporter that does not return still uses all this: better lost than freed */
     weir_exporter_free(b->exporter);
     batcher_free(b);

@@ -301,9 +301,29 @@ static bool own_is_empty(struct batcher *b)
     return !st.waiting;
 }
 
+/* A broken invariant on our thread is no reason to end the host: this processor stops, what it holds stays on disk, and whoever
+ * waits for it is let go. The thread stays where it is, as others may hold what it was in the middle of. */
+static _Thread_local struct batcher *mine;
+static void switch_off(void)
+{
+    struct batcher *b = mine;
+    if (!b)
+        return; /* not our thread: there is no way back from here */
+    mine = NULL;
+    if (!lock_held(&b->mu))
+        lock_acquire(&b->mu);
+    ring_close(backlog_ring(b->own));
+    b->closing = b->ended = b->broken = true;
+    cond_broadcast(&b->progress);
+    lock_release(&b->mu);
+    for (;;)
+        pause();
+}
+
 static void *batcher_main(void *arg)
 {
     struct batcher *b = arg;
+    mine = b;
     lock_acquire(&b->mu);
     b->due_ms = clock_mono_ms() + b->delay_ms;
     for (;;) {
@@ -337,6 +357,7 @@ bool batcher_start(struct batcher *b)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    assert_on_failure(switch_off);
     bool ok = pthread_create(&b->thread, NULL, batcher_main, b) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (ok)

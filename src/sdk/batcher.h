@@ -56,6 +56,7 @@ struct batcher {
     uint64_t dropped_seen, torn_seen; /* of the backlog's counters, what is in `drops` */
     uint64_t left_behind, adopted;
     bool started, ended; /* the thread */
+    bool broken; /* ended by a bug of ours: the thread is still there, and may use all of this */
     bool closing;
     bool said_memory;
     int64_t close_at_ms; /* with closing: give up then */

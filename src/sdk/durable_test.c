@@ -467,6 +467,28 @@ TEST(the_sync_interval_syncs_what_was_emitted)
     weir_provider_free(p);
 }
 
+/* ---- bugs of ours ---- */
+
+static void break_down(void *self UNUSED, const weir_batch *batch UNUSED, int64_t timeout_ms UNUSED, weir_export_result *ret UNUSED)
+{
+    ASSERT(!"this is a test of what follows");
+}
+
+TEST(a_broken_invariant_stops_the_processor_and_not_the_program)
+{
+    static const weir_exporter_ops ops = {.struct_size = sizeof ops, .export_logs = break_down};
+    weir_batch_options o = options();
+    weir_processor *pr = weir_batch_processor_new(weir_exporter_new(&ops, NULL), &o, NULL);
+    weir_provider *p = weir_provider_new(NULL, &pr, 1, NULL);
+    log_i(logger(p), 0, 3);
+    CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_FAILED);
+    log_i(logger(p), 3, 5);
+    CHECK_EQ(stats(p).dropped_after_shutdown, 2);
+    CHECK_EQ(weir_provider_shutdown(p, 1000), WEIR_FAILED);
+    CHECK_EQ(entries(o.spool_dir), 1); /* what was accepted is still there */
+    weir_provider_free(p);
+}
+
 /* ---- threads ---- */
 
 static void *log_some(void *arg)
