@@ -43,7 +43,7 @@ WEIR_API void weir_event_at(weir_logger *logger, weir_site *site, int severity_n
 }
 namespace weir_detail
 {
-inline weir_attr end() { return weir_any(nullptr, weir_value_empty()); }
+inline weir_attr end() { return weir_strn(nullptr, nullptr, 0); }
 typedef void (*call)(weir_logger *, weir_site *, int, const char *, const weir_attr *, size_t);
 template <class... Attrs>
 inline void with_list(call function, weir_logger *logger, weir_site *site, int severity, const char *text, const Attrs &...attrs)
@@ -56,7 +56,7 @@ inline void with_list(call function, weir_logger *logger, weir_site *site, int s
 #define WEIR_CALL_(function, logger, site, severity, text, ...)                                                        \
     weir_detail::with_list(function, logger, site, severity, text, __VA_ARGS__)
 #else
-#define WEIR_END_ weir_any(NULL, weir_value_empty())
+#define WEIR_END_ weir_strn(NULL, NULL, 0)
 #define WEIR_CALL_(function, logger, site, severity, text, ...)                                                        \
     function(logger, site, severity, text, (const weir_attr[]){__VA_ARGS__},                                          \
              sizeof((const weir_attr[]){__VA_ARGS__}) / sizeof(weir_attr) - 1)

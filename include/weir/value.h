@@ -133,7 +133,8 @@ static inline weir_value weir_value_map(const weir_attr *data, size_t size)
     return v;
 }
 
-/* Attributes: weir_str("user", name), weir_i64("ms", took) … */
+/* Attributes: weir_str("user", name), weir_i64("ms", took) … Each field is set where it stands: an attribute is a part of every
+ * log call, and copying half-built ones around costs more than all the rest of it. */
 
 static inline weir_attr weir_any(const char *key, weir_value value)
 {
@@ -142,29 +143,49 @@ static inline weir_attr weir_any(const char *key, weir_value value)
     a.value = value;
     return a;
 }
-static inline weir_attr weir_str(const char *key, const char *text)
-{
-    return weir_any(key, weir_value_str(text));
-}
 static inline weir_attr weir_strn(const char *key, const char *data, size_t size)
 {
-    return weir_any(key, weir_value_strn(data, size));
+    weir_attr a;
+    a.key.data = key;
+    a.key.size = key ? strlen(key) : 0;
+    a.value.kind = WEIR_STRING;
+    a.value.as.string.data = data;
+    a.value.as.string.size = size;
+    return a;
+}
+/** NULL gives the empty value. */
+static inline weir_attr weir_str(const char *key, const char *text)
+{
+    weir_attr a = weir_strn(key, text, text ? strlen(text) : 0);
+    a.value.kind = text ? WEIR_STRING : WEIR_EMPTY;
+    return a;
 }
 static inline weir_attr weir_bool(const char *key, bool boolean)
 {
-    return weir_any(key, weir_value_bool(boolean));
+    weir_attr a = weir_strn(key, NULL, 0);
+    a.value.kind = WEIR_BOOL;
+    a.value.as.boolean = boolean;
+    return a;
 }
 static inline weir_attr weir_i64(const char *key, int64_t integer)
 {
-    return weir_any(key, weir_value_i64(integer));
+    weir_attr a = weir_strn(key, NULL, 0);
+    a.value.kind = WEIR_INT;
+    a.value.as.integer = integer;
+    return a;
 }
 static inline weir_attr weir_f64(const char *key, double number)
 {
-    return weir_any(key, weir_value_f64(number));
+    weir_attr a = weir_strn(key, NULL, 0);
+    a.value.kind = WEIR_DOUBLE;
+    a.value.as.number = number;
+    return a;
 }
 static inline weir_attr weir_bytes(const char *key, const void *data, size_t size)
 {
-    return weir_any(key, weir_value_bytes(data, size));
+    weir_attr a = weir_strn(key, (const char *)data, size);
+    a.value.kind = WEIR_BYTES;
+    return a;
 }
 static inline weir_attr weir_array(const char *key, const weir_value *data, size_t size)
 {

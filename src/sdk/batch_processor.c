@@ -43,7 +43,7 @@ static bool open_backlog(struct batcher *b, const struct weir_provider *p)
 }
 
 /* NULL: counted, there is nowhere to put the record. */
-static struct ring *open_ring(struct batcher *b, const struct weir_record *rec)
+__attribute__((noinline, cold)) static struct ring *open_ring(struct batcher *b, const struct weir_record *rec)
 {
     LOCK_SCOPED(&b->mu);
     struct ring *r = atomic_load(&b->ring);
@@ -103,7 +103,7 @@ static enum ring_put reserve(struct batcher *b, struct ring *r, uint32_t n, stru
 }
 
 /* A record that no ring of this size takes. */
-static void emit_large(struct batcher *b, const struct weir_record *rec, sv bytes)
+__attribute__((noinline, cold)) static void emit_large(struct batcher *b, const struct weir_record *rec, sv bytes)
 {
     struct err e = {0};
     {
@@ -273,7 +273,8 @@ static void after_fork_child(struct fork_hook *h)
     orphans_done(&b->orphans, true);
     b->orphans.look_at_ms = 0;
     b->flush_to = b->synced_put = b->dropped_seen = b->torn_seen = b->left_behind = b->adopted = 0;
-    b->retry_at_ms = b->spill_at_ms = b->sync_at_ms = 0;
+    b->retry_at_ms = b->spill_at_ms = b->sync_at_ms = b->looked_ms = 0;
+    b->looked_put = 0;
     b->started = false;
     memset(&b->drops, 0, sizeof b->drops);
     if (b->exporter->ops.after_fork)

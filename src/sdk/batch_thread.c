@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define RETRY_MS 5000       /* longest wait after a failed export whose receiver did not say */
+#define FORESEE_MS 1000     /* longest that the thread trusts its guess when a batch will be full */
 #define SPILL_RETRY_MS 1000 /* after a spill that failed, while there is room in the ring */
 
 /* ---- waking and sleeping ---- */
@@ -121,16 +122,32 @@ static void look_after(struct batcher *b)
     batcher_book(b);
 }
 
-/* When emitters are to wake us: for a full batch, unless it could not be sent anyway; for a ring that fills up. Where no room can
- * be made, not for every record. */
+/* When the next batch will be full, if records go on coming as they did; INT64_MAX: not soon. Being woken costs the emitting
+ * thread more than all the rest of its call, so in a steady stream the thread comes by itself. */
+static int64_t foresee_full(struct batcher *b, uint64_t put, uint64_t waits)
+{
+    int64_t now = clock_mono_ms();
+    if (now > b->looked_ms) {
+        double rate = (double)(put - b->looked_put) / (double)(now - b->looked_ms);
+        b->put_per_ms = b->looked_ms ? (b->put_per_ms + rate) / 2 : 0;
+        b->looked_ms = now;
+        b->looked_put = put;
+    }
+    double ms = 1 + (double)(b->max_batch - MIN(waits, (uint64_t)b->max_batch)) * 1.05 / b->put_per_ms;
+    return b->put_per_ms > 0 && ms <= FORESEE_MS ? now + (int64_t)ms : INT64_MAX;
+}
+
+/* When emitters are to wake us: for a full batch, unless it could not be sent anyway or we come by ourselves; for a ring that fills
+ * up. Where no room can be made, not for every record. */
 static void set_alarms(struct batcher *b, bool sendable)
 {
     struct backlog_stats st;
     const struct ring *r = backlog_ring(b->own);
     waiting(b, &st);
     uint64_t put = atomic_load(&r->h->n_put), used = used_bytes(b), at = UINT64_MAX;
+    b->full_ms = sendable ? foresee_full(b, put, st.waiting) : INT64_MAX;
     if (sendable)
-        at = put + b->max_batch - MIN(st.waiting, (uint64_t)b->max_batch - 1);
+        at = put + b->max_batch * (b->full_ms == INT64_MAX ? 1u : 2u) - MIN(st.waiting, (uint64_t)b->max_batch - 1);
     if (!*backlog_dir(b->own)) {
         uint64_t limit = (uint64_t)b->max_queue + MAX(b->max_queue / 8, 1u);
         at = MIN(at, put + limit - MIN(st.ring_records, limit - 1));
@@ -333,7 +350,7 @@ static void *batcher_main(void *arg)
         report(b, clock_mono_ms());
         if (b->closing && (own_is_empty(b) || clock_mono_ms() >= b->close_at_ms))
             break;
-        int64_t at = MIN(next_action(b), drop_report_at(&b->drops));
+        int64_t at = MIN(MIN(next_action(b), b->full_ms), drop_report_at(&b->drops));
         if (at > clock_mono_ms()) {
             cond_broadcast(&b->progress);
             nap(b, at);

@@ -47,6 +47,10 @@ struct batcher {
     struct backlog *own; /* under mu, as all below */
     struct orphans orphans;
     uint64_t flush_to; /* export all puts up to this one at once */
+    int64_t looked_ms; /* when puts were counted last, and what came out */
+    uint64_t looked_put;
+    double put_per_ms;
+    int64_t full_ms;   /* a batch is expected to be full then */
     int64_t due_ms;    /* what is there then is exported, be it ever so little */
     int64_t retry_at_ms; /* nothing is exported before */
     bool retry_asked;    /* because the receiver said so */

@@ -119,7 +119,7 @@ void weir_provider_metrics(weir_provider *p, void (*visit)(void *context, const 
     struct visitor v = {visit, context, NULL, ""};
     if (!p)
         return;
-    point(&v, CREATED, WEIR_COUNTER, NULL, atomic_load(&p->emitted));
+    point(&v, CREATED, WEIR_COUNTER, NULL, counter_sum(&p->emitted));
     for (size_t i = 0; i < p->n_processors; i++)
         if (p->processors[i]->component)
             processor_points(&v, p, i);

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/counter.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -66,7 +67,8 @@ struct weir_provider {
     size_t n_processors;
     struct fork_hook fork;
     _Atomic bool shut_down;
-    _Atomic uint64_t emitted, after_shutdown, discarded_attributes;
+    struct counter emitted;
+    _Atomic uint64_t after_shutdown, discarded_attributes;
     struct lock mu;
     struct map loggers; /* under mu: by scope bytes */
 };

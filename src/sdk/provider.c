@@ -66,7 +66,7 @@ static void after_fork_child(struct fork_hook *h)
     struct weir_provider *p = provider_of(h);
     struct buf head = {0};
     lock_init(&p->mu);
-    atomic_store(&p->emitted, 0);
+    counter_clear(&p->emitted);
     atomic_store(&p->after_shutdown, 0);
     atomic_store(&p->discarded_attributes, 0);
     resource_renew(p->resource);
@@ -255,7 +255,7 @@ static void emit(struct weir_record *rec)
     }
     if (!logger_admits(rec->logger, rec->r.severity_number, rec->r.trace))
         return;
-    atomic_fetch_add_explicit(&p->emitted, 1, memory_order_relaxed);
+    counter_add(&p->emitted, 1);
     if (!rec->r.observed_timestamp_ns)
         rec->r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
     if (!rec->r.trace)
@@ -282,30 +282,32 @@ void weir_logger_emit(weir_logger *lg, const weir_log_record *record)
     emit(&rec);
 }
 
-static void emit_now(struct weir_logger *lg, weir_site *site, int severity, weir_value body, const char *event_name,
+static void emit_now(struct weir_logger *lg, weir_site *site, int severity, weir_kind kind, sv body, const char *event_name,
                      const weir_attr *attributes, size_t n_attributes)
 {
     struct weir_record rec;
     record_begin(&rec, lg, site);
     uint64_t now = (uint64_t)clock_wall_ns();
-    rec.r = (weir_log_record){
-        .struct_size = sizeof rec.r,
-        .timestamp_ns = now,
-        .observed_timestamp_ns = now,
-        .severity_number = severity,
-        .severity_text = weir_string_of(weir_severity_text(severity)),
-        .body = body,
-        .attributes = attributes,
-        .n_attributes = n_attributes,
-        .event_name = weir_string_of(event_name),
-    };
+    /* field by field: clearing the whole struct first costs as much as all of this */
+    rec.r.struct_size = sizeof rec.r;
+    rec.r.timestamp_ns = rec.r.observed_timestamp_ns = now;
+    rec.r.severity_number = severity;
+    rec.r.severity_text = weir_string_of(weir_severity_text(severity));
+    rec.r.body.kind = kind;
+    rec.r.body.as.string.data = body.p;
+    rec.r.body.as.string.size = body.n;
+    rec.r.attributes = attributes;
+    rec.r.n_attributes = n_attributes;
+    rec.r.event_name = weir_string_of(event_name);
+    rec.r.trace = NULL;
+    rec.r.exception = NULL;
     emit(&rec);
 }
 
 static void emit_text(struct weir_logger *lg, weir_site *site, int severity, sv text, const weir_attr *attributes,
                       size_t n_attributes)
 {
-    emit_now(lg, site, severity, weir_value_strn(text.p, text.n), NULL, attributes, n_attributes);
+    emit_now(lg, site, severity, WEIR_STRING, text, NULL, attributes, n_attributes);
 }
 
 /* The message with each {key} replaced by the attribute of that key. A message may hold what a user typed: no brace makes
@@ -376,7 +378,7 @@ void weir_event_at(weir_logger *lg, weir_site *site, int severity, const char *e
                    size_t n_attributes)
 {
     if (lg)
-        emit_now(lg, site, severity, weir_value_empty(), event_name, attributes, n_attributes);
+        emit_now(lg, site, severity, WEIR_EMPTY, SV_NULL, event_name, attributes, n_attributes);
 }
 
 const char *weir_severity_text(int severity_number)
@@ -431,7 +433,7 @@ void weir_provider_free(weir_provider *p)
 
 void weir_provider_stats(weir_provider *p, weir_stats *ret)
 {
-    weir_stats s = {.emitted = atomic_load(&p->emitted),
+    weir_stats s = {.emitted = counter_sum(&p->emitted),
                     .dropped_after_shutdown = atomic_load(&p->after_shutdown),
                     .discarded_attributes = atomic_load(&p->discarded_attributes)};
     for (size_t i = 0; i < p->n_processors; i++)
