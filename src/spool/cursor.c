@@ -11,11 +11,12 @@
 #include "base/io.h"
 #include <fcntl.h>
 
-#define NAME "cursor"
+#define NAME CURSOR_NAME
 #define MAGIC "WEIRCURS"
 #define SLOT_BYTES 24
 #define SLOT_STRIDE 512
 #define FILE_BYTES (SLOT_STRIDE + SLOT_BYTES)
+_Static_assert(FILE_BYTES == CURSOR_FILE_BYTES, "as the header says");
 
 /* slot, 24 bytes LE: 0 magic | 8 version u16 | 10 zero u16 | 12 crc32c u32 of bytes 16..23, seeded with that of 0..11 |
  * 16 cursor u64 */
@@ -34,6 +35,20 @@ static bool slot_get(const char *b, uint64_t *ret)
         return false;
     *ret = get_le64(b + 16);
     return *ret < SEG_SEQ_MAX;
+}
+
+bool cursor_get(sv file, uint64_t *ret)
+{
+    uint64_t cursor, best = 0;
+    bool good = false;
+    for (int slot = 0; slot < 2 && file.n == FILE_BYTES; slot++)
+        if (slot_get(file.p + slot * SLOT_STRIDE, &cursor)) {
+            best = MAX(best, cursor);
+            good = true;
+        }
+    if (good)
+        *ret = best;
+    return good;
 }
 
 bool cursor_open(struct spool *sp, uint64_t *ret, struct err *e)

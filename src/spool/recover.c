@@ -35,7 +35,7 @@ static inline void dir_close_scoped(DIR **d)
         closedir(*d);
 }
 
-static bool number_of(sv name, uint64_t *ret)
+bool seg_number_of(sv name, uint64_t *ret)
 {
     char want[SEG_NAME_BYTES];
     if (!sv_to_u64(sv_sub(name, 0, 20), ret) || *ret == 0 || *ret >= UINT64_MAX / 2)
@@ -63,7 +63,7 @@ static bool list_segments(struct spool *sp, struct found_list *ret, struct err *
     struct dirent *entry;
     uint64_t no;
     while ((entry = readdir(d))) {
-        if (!number_of(sv_of(entry->d_name), &no))
+        if (!seg_number_of(sv_of(entry->d_name), &no))
             continue;
         struct found *f = vec_push(&ret->v);
         if (!f)

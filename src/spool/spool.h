@@ -91,6 +91,29 @@ struct spool_stats {
 };
 void spool_stats(struct spool *sp, struct spool_stats *ret);
 
+/* ---- looking, for `weir inspect` and `weir recover --list`: no lock is taken and nothing is changed, so the spool may be open
+ * elsewhere. What its owner appends or trims meanwhile may be seen or not. ---- */
+
+struct spool_peek_segment {
+    uint64_t no, size;
+    uint64_t first_seq, prev_no, prev_end_seq, cursor, header_len; /* as its header says */
+    struct err header_err; /* code set: the header is damaged, and the five above are not from it */
+    bool abandoned;        /* left by a failed append: nothing in it counts */
+};
+struct spool_peek {
+    uint64_t cursor; /* the first frame not consumed */
+    uint64_t segments, bytes;
+    uint64_t frames; /* waiting: not consumed */
+    uint64_t bad_frames, bad_bytes, missing_segments;
+};
+struct spool_peek_fns { /* any may be NULL */
+    void (*segment)(void *ctx, const struct spool_peek_segment *s); /* then come its frames */
+    void (*frame)(void *ctx, uint64_t seq, sv frame, bool waits);
+    void (*bad)(void *ctx, uint64_t offset, uint64_t n_bytes, uint64_t n_frames);
+};
+/* False: the directory or a file cannot be read, or is of a newer version. */
+MUST_USE bool spool_peek(const char *dir, const struct spool_peek_fns *fns, void *ctx, struct spool_peek *ret, struct err *e);
+
 /* Reads a segment file without opening the spool, for `weir inspect` and fuzzing: calls `frame` for each good frame and
  * `bad` for each damaged stretch. Returns false only when the file cannot be read at all. */
 MUST_USE bool spool_scan_segment(sv bytes, void (*frame)(void *ctx, uint64_t seq, sv frame),

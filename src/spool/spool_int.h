@@ -9,6 +9,7 @@
 
 #define SEG_NAME_BYTES 32
 void seg_name(uint64_t no, char out[static SEG_NAME_BYTES]);
+bool seg_number_of(sv name, uint64_t *ret); /* false: not a segment's name */
 
 /* One segment of the table. Readers hold a reference, so that trimming does not pull it away under them. */
 struct segment {
@@ -84,6 +85,9 @@ void segment_count_damage(struct spool *sp, struct segment *sg, uint64_t off, ui
 /* Fills segs, cursor, next_seq, next_no and disk_bytes from the directory. */
 MUST_USE bool spool_recover(struct spool *sp, struct spool_recovery *ret, struct err *e);
 
+#define CURSOR_NAME "cursor"
+#define CURSOR_FILE_BYTES 536
+bool cursor_get(sv file, uint64_t *ret); /* false: no good slot in these bytes */
 /* The cursor file. _open reads what is there (0: nothing usable); _store writes sp->cursor without a sync. */
 MUST_USE bool cursor_open(struct spool *sp, uint64_t *ret, struct err *e);
 MUST_USE bool cursor_store(struct spool *sp, struct err *e);

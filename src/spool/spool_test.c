@@ -1,5 +1,7 @@
 /* spool_test.c - what the spool promises while nothing fails: order, restarts, caps, cursor, threads. */
 #include "spool/testing.h"
+#include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -549,4 +551,100 @@ TEST(interval_syncs_in_the_background_and_off_never)
     CHECK_EQ(io_op_count(IO_SYNC), before);
     CHECK_EQ(read_all(sp, 1, 100, NULL), 9);
     spool_close(sp);
+}
+
+struct peeked {
+    uint64_t segments, frames, waiting, first, last, bad;
+};
+static void peek_segment(void *ctx, const struct spool_peek_segment *s)
+{
+    struct peeked *p = ctx;
+    p->segments++;
+    CHECK(!s->header_err.code && !s->abandoned);
+}
+static void peek_frame(void *ctx, uint64_t seq, sv frame, bool waits)
+{
+    static char buf[CONTENT_MAX];
+    struct peeked *p = ctx;
+    CHECK_SV(frame, content_of(seq, 900, buf));
+    p->first = p->frames++ ? p->first : seq;
+    p->last = seq;
+    p->waiting += waits;
+}
+static void peek_bad(void *ctx, uint64_t offset, uint64_t n_bytes, uint64_t n_frames)
+{
+    struct peeked *p = ctx;
+    CHECK(offset >= SEG_HEADER_BYTES && n_bytes && n_frames == 1);
+    p->bad++;
+}
+
+TEST(a_spool_is_looked_at_while_it_is_open_elsewhere)
+{
+    static const struct spool_peek_fns fns = {peek_segment, peek_frame, peek_bad};
+    struct spool_config c = config_in("spool");
+    c.segment_bytes = 4096;
+    c.sync = SPOOL_SYNC_OFF;
+    struct err e = {0};
+    struct spool *sp;
+    struct spool_peek look;
+    struct peeked p = {0};
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    REQUIRE_OK(append_n(sp, 100, 900, &e), &e);
+    REQUIRE_OK(spool_consume(sp, 41, &e), &e);
+    CHECK_OK(spool_peek(c.dir, &fns, &p, &look, &e), &e);
+    struct spool_stats st;
+    spool_stats(sp, &st);
+    CHECK_EQ(look.cursor, 41);
+    CHECK_EQ(look.frames, 60);
+    CHECK_EQ(look.segments, st.segments);
+    CHECK_EQ(p.segments, st.segments);
+    CHECK_EQ(p.waiting, 60);
+    CHECK_EQ(p.last, 100);
+    CHECK_EQ(p.bad + look.bad_bytes + look.missing_segments, 0);
+    spool_close(sp);
+    /* a flipped byte in the third segment that is left costs one frame, and is named */
+    char name[64];
+    DIR *d = opendir(c.dir);
+    uint64_t lowest = UINT64_MAX;
+    for (struct dirent *entry; d && (entry = readdir(d));)
+        if (strstr(entry->d_name, ".seg"))
+            lowest = MIN(lowest, strtoull(entry->d_name, NULL, 10));
+    closedir(d);
+    snprintf(name, sizeof name, "spool/%020" PRIu64 ".seg", lowest + 2);
+    struct buf b = file_get(name);
+    b.p[SEG_HEADER_BYTES + SEG_FRAME_BYTES + 3] ^= 1;
+    file_put(name, buf_view(&b));
+    buf_done(&b);
+    p = (struct peeked){0};
+    CHECK_OK(spool_peek(c.dir, &fns, &p, &look, &e), &e);
+    CHECK_EQ(p.bad, 1);
+    CHECK_EQ(look.bad_frames, 1);
+    CHECK_EQ(p.waiting, 59);
+    CHECK(!spool_peek("/nonexistent/spool", &fns, &p, &look, &e));
+}
+
+TEST(a_look_makes_of_the_headers_what_opening_does)
+{
+    static const struct spool_peek_fns none = {0};
+    struct spool_config c = config_in("spool");
+    struct err e = {0};
+    struct spool *sp;
+    struct spool_peek look;
+    c.sync = SPOOL_SYNC_OFF;
+    c.segment_bytes = 4096;
+    for (uint32_t skip = 0; skip < 12; skip++) { /* failed appends abandon segments and leave frames that do not count */
+        struct io_fault f = {.op = skip % 2 ? IO_WRITE : IO_TRUNCATE, .match = NULL, .skip = skip / 2, .times = 3, .sys = EIO,
+                             .short_by = skip * 5};
+        REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+        io_faults_set(&f, 1);
+        (void)!append_n(sp, 5, 900, NULL);
+        io_faults_set(NULL, 0);
+        (void)!append_n(sp, 5, 900, NULL);
+        spool_close(sp);
+        CHECK_OK(spool_peek(c.dir, &none, NULL, &look, &e), &e);
+        struct spool_recovery rec;
+        REQUIRE_OK(spool_open(&c, &sp, &rec, &e), &e);
+        CHECK_EQ(look.frames, read_all(sp, 1, 900, NULL));
+        spool_close(sp);
+    }
 }
