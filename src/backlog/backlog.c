@@ -2,6 +2,7 @@
  * "out" until it is settled. Where it is stored meanwhile changes under it: spilling moves it from the ring into the spool, and
  * dropping the oldest may leave nothing of it but the copy in memory, which is still sent. */
 #include "backlog/backlog_int.h"
+#include "backlog/peek.h"
 #include "base/clock.h"
 #include "base/endian.h"
 #include "base/io.h"
@@ -309,6 +310,16 @@ static bool build(struct backlog *bl, struct buf *out, struct piece *ret, struct
         return true;
     put_frame(bl, out, ret->n, ret->end, &s);
     return buf_ok(out, e);
+}
+
+bool backlog_frame(sv frame, uint32_t *ret_records, uint64_t *ret_ring_below, sv *ret_request)
+{
+    if (frame.n <= FRAME_HEAD)
+        return false;
+    *ret_records = get_le32(frame.p);
+    *ret_ring_below = get_le64(frame.p + 8);
+    *ret_request = sv_from(frame, FRAME_HEAD);
+    return true;
 }
 
 /* ---- sending ---- */

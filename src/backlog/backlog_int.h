@@ -23,4 +23,5 @@ void place_remove(struct place *p);
 void place_unlock(struct place *p);
 void place_done(struct place *p); /* unmaps and closes; in a forked child the parent's lock stays */
 
+#define RING_NAME "ring"
 #define SPOOL_NAME "spool"

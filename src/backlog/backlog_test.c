@@ -1,5 +1,6 @@
 /* backlog_test.c - backlogs made, filled, sent from, spilled, adopted; and processes that die at any moment of it. */
 #include "backlog/backlog.h"
+#include "backlog/peek.h"
 #include "base/io.h"
 #include "base/test.h"
 #include "otlp/walk.h"
@@ -425,6 +426,87 @@ TEST(what_a_dead_process_left_is_adopted_once)
     CHECK_ERR(&e, ERR_NOT_FOUND, "is not a backlog");
 }
 
+static _Atomic uint64_t *shared;
+static void spill_for_ever(const struct backlog_config *cfg);
+
+TEST(a_look_counts_what_waits_and_takes_nothing)
+{
+    struct backlog_config cfg = config();
+    struct backlog *bl = make(&cfg), *other;
+    struct backlog_peek look;
+    struct err e = {0};
+    char name[256], service[BACKLOG_SERVICE_MAX];
+    uint32_t ref = ring_define(backlog_ring(bl), scope("lib"));
+    backlogs(&cfg, SV_NULL, name);
+    CHECK_OK(backlog_peek(cfg.base, name, &look, &e), &e);
+    CHECK(look.live);
+    CHECK_EQ(look.waiting + look.bytes + look.torn, 0);
+    CHECK_EQ(look.pid, (uint64_t)getpid());
+    backlog_service(name, service);
+    CHECK_STR(service, "shop/orders");
+    for (uint64_t i = 0; i < 40; i++)
+        put(bl, i, ref, 100);
+    CHECK_OK(backlog_spill(bl, false, &e), &e);
+    for (uint64_t i = 40; i < 47; i++)
+        put(bl, i, 0, 100);
+    CHECK_OK(backlog_peek(cfg.base, name, &look, &e), &e);
+    CHECK(look.live);
+    CHECK_EQ(look.ring_records, 7);
+    CHECK_EQ(look.spool_records, 40);
+    CHECK_EQ(look.spool_frames, 4);
+    CHECK_EQ(look.waiting, 47);
+    CHECK(look.bytes > 47 * 100);
+    struct seen s = {0};
+    take(bl, &s, true);
+    CHECK_OK(backlog_peek(cfg.base, name, &look, &e), &e);
+    CHECK_EQ(look.waiting, 37);
+    CHECK_EQ(backlog_close(bl), 37);
+    CHECK_OK(backlog_peek(cfg.base, name, &look, &e), &e);
+    CHECK(!look.live);
+    CHECK_EQ(look.waiting, 37);
+    REQUIRE_OK(backlog_adopt(&cfg, name, &other, &e), &e); /* the look has left no lock behind */
+    while (take(other, &s, true))
+        ;
+    CHECK_EQ(s.n, 47);
+    backlog_close(other);
+    CHECK(!backlog_peek(cfg.base, name, &look, &e));
+    CHECK_EQ(e.code, ERR_NOT_FOUND);
+    backlog_service("a%2fb-c-12-0000abcd", service);
+    CHECK_STR(service, "a/b-c");
+    backlog_service("odd%2", service);
+    CHECK_STR(service, "odd%2");
+}
+
+/* While records are put, sent and spilled, a look sees no more than there were, and none twice. */
+TEST(a_look_at_the_living_sees_no_record_twice)
+{
+    struct backlog_config cfg = config();
+    cfg.spill_max_bytes = 64 << 20;
+    struct err e = {0};
+    char name[256];
+    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(shared != MAP_FAILED);
+    pid_t child = fork();
+    if (child == 0)
+        spill_for_ever(&cfg);
+    int64_t until = clock_mono_ms() + 20000;
+    while (atomic_load(shared) < 100 && clock_mono_ms() < until)
+        usleep(100);
+    backlogs(&cfg, SV_NULL, name);
+    for (int i = 0; i < 200; i++) {
+        struct backlog_peek look;
+        uint64_t before = atomic_load(shared);
+        CHECK_OK(backlog_peek(cfg.base, name, &look, &e), &e);
+        CHECK(look.live);
+        CHECK(look.waiting >= before && look.waiting <= atomic_load(shared) + 1);
+        if (before > 200000)
+            break;
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    munmap((void *)shared, 4096);
+}
+
 TEST(the_living_are_not_adopted)
 {
     struct backlog_config cfg = config();
@@ -443,7 +525,6 @@ TEST(the_living_are_not_adopted)
 }
 
 /* A death between appending to the spool and releasing the ring must not show a record twice: the spool knows. */
-static _Atomic uint64_t *shared;
 static void spill_for_ever(const struct backlog_config *cfg)
 {
     struct backlog *bl = make(cfg);
@@ -479,9 +560,13 @@ TEST(killed_at_any_moment_each_record_is_there_once)
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         REQUIRE(backlogs(&cfg, SV_NULL, name) == 1);
+        struct backlog_peek look;
+        CHECK_OK(backlog_peek(cfg.base, name, &look, &e), &e);
         REQUIRE_OK(backlog_adopt(&cfg, name, &bl, &e), &e);
         struct seen s = take_all(bl, false); /* 0, 1, 2 …, each once */
         CHECK(s.n >= atomic_load(shared) && s.n <= atomic_load(shared) + 1 && s.first == 0);
+        CHECK_EQ(look.waiting, s.n);
+        CHECK(!look.live);
         CHECK_EQ(backlog_close(bl), 0);
     }
     munmap((void *)shared, 4096);

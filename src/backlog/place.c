@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RING_NAME "ring"
 #define NEW_PREFIX ".new-"
 #define SERVICE_MAX 100
 #define NAME_BYTES 256
