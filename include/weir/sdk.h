@@ -345,6 +345,69 @@ typedef struct weir_metric {
 WEIR_API void weir_provider_metrics(weir_provider *provider, void (*visit)(void *context, const weir_metric *metric),
                                     void *context);
 
+/* ---- what dead processes left ---- */
+
+/** What one process has accepted and not delivered: a directory of its own below a spool_dir (weir_batch_options). Made by the
+ *  library, which may add fields. */
+typedef struct weir_backlog {
+    const char *name;    /**< of its directory */
+    const char *service; /**< service.name, as far as it fits into a file name */
+    int64_t pid;         /**< of the process that made it, as it saw itself */
+    uint64_t created_ns; /**< since 1970 */
+    bool live;           /**< it has an owner: its process, or one that is delivering it for a dead one */
+    uint64_t waiting;    /**< records */
+    uint64_t torn;       /**< records that are damaged, or were never finished; as far as that shows */
+    uint64_t bytes;      /**< in use for what waits */
+    const char *trouble; /**< why it cannot be read, and then there are no numbers; else "" */
+} weir_backlog;
+/** Calls visit() for each backlog below `dir` (NULL: the default spool_dir; or the directory of one backlog), those of `service`
+ *  alone unless that is NULL. Takes nothing from anybody; the living may be looked at. Text is valid during the call.
+ *  False: the directory cannot be read, `ret_error` (may be NULL) says why. */
+WEIR_API bool weir_backlogs(const char *dir, const char *service, void (*visit)(void *context, const weir_backlog *backlog),
+                            void *context, weir_error *ret_error);
+
+/** What weir_recover() has done. Made by the library, which may add fields. */
+typedef struct weir_recover_report {
+    size_t struct_size; /**< sizeof(weir_recover_report), set by the caller */
+    uint64_t delivered; /**< records */
+    uint64_t refused;   /**< records that the receiver will never take; they are gone */
+    uint64_t torn;      /**< records that were damaged, or never finished by the process that died */
+    uint64_t left;      /**< records that could not be delivered now, and stay for the next attempt */
+    uint64_t backlogs;  /**< found without an owner */
+    uint64_t finished;  /**< of them, delivered to the end and removed */
+    uint64_t unreadable; /**< of them, not to be read: they stay as they are */
+    uint64_t busy;      /**< skipped, as they have an owner */
+} weir_recover_report;
+
+typedef struct weir_recover_options {
+    size_t struct_size;
+    const char *service;            /**< that service's alone; NULL: all */
+    uint32_t max_export_batch_size; /**< records [512] */
+    uint64_t max_export_batch_bytes; /**< [3 MiB] */
+    int64_t export_timeout_ms;      /**< of one call of the exporter [30000] */
+    int64_t timeout_ms;             /**< gives up when nothing could be delivered for this long [30000] */
+    /** Called after each batch, and before each wait for another attempt. May be NULL. */
+    void (*on_progress)(void *context, const weir_recover_report *so_far);
+    /** Something is lost or left: `records` of the backlog `name` were refused for good, or (0) it cannot be read, or delivering
+     *  it was given up. May be NULL. */
+    void (*on_trouble)(void *context, const char *name, uint64_t records, const char *message);
+    void *context;
+} weir_recover_options;
+static inline weir_recover_options weir_recover_options_init(void)
+{
+    weir_recover_options o;
+    memset(&o, 0, sizeof o);
+    o.struct_size = sizeof o;
+    return o;
+}
+/** Delivers what dead processes left below `dir` (as weir_backlogs() takes it) through `exporter`, which stays the caller's, and
+ *  removes what is finished. The backlogs of the living are left alone; whoever adopts one holds its lock, so two that recover at
+ *  the same time never both send it. Killed in the middle, all that was not delivered stays; the last batch may be sent again.
+ *  Blocks the calling thread. True: nothing is left. False: something is, or nothing could be done: `ret_error` (may be NULL)
+ *  says why. `options`, `ret_report` may be NULL. */
+WEIR_API bool weir_recover(const char *dir, weir_exporter *exporter, const weir_recover_options *options,
+                           weir_recover_report *ret_report, weir_error *ret_error);
+
 /* ---- all in one ---- */
 
 /** A provider as the environment describes it, set as the global one: OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (a list of
