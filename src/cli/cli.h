@@ -22,6 +22,7 @@ int cmd_query(const struct command *cmd, int argc, char **argv);
 int cmd_labels(const struct command *cmd, int argc, char **argv);
 int cmd_series(const struct command *cmd, int argc, char **argv);
 int cmd_check(const struct command *cmd, int argc, char **argv);
+int cmd_recover(const struct command *cmd, int argc, char **argv);
 int cmd_run(const struct command *cmd, int argc, char **argv);
 int cmd_demo(const struct command *cmd, int argc, char **argv);
 

@@ -18,6 +18,10 @@ static const struct command commands[] = {
      "The exit code is the program's: 128 + n after signal n, 127 when it was not found, 126 when it cannot be run,\n"
      "2 when it was not started because the options are wrong. OTEL_* variables are honoured. More: docs/run.md.\n"
      "Example: weir run --service shop --attr deployment.environment.name=prod -- python3 shop.py\n", cmd_run},
+    {"recover", "[DIR]", "deliver the records that crashed programs left on disk",
+     "DIR: the spool directory they used, or one backlog in it; otherwise WEIR_SPOOL_DIR, $XDG_STATE_HOME/weir/spool,\n"
+     "~/.local/state/weir/spool or /tmp/weir-spool-UID. What a living process holds is left alone.\n"
+     "Exit code: 0 all is delivered, 1 something is left or was refused, 2 the options are wrong.\n", cmd_recover},
     {"demo", "", "a small plant shop of five services that logs, and misbehaves on request", NULL, cmd_demo},
 };
 
