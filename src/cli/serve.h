@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 
 struct serve_options {
-    char *config, *data_dir, *api, *ui, *grpc, *http, *log_level;
+    char *config, *data_dir, *api, *ui, *grpc, *http, *spool_dir, *log_level;
     struct store_config store;
     struct api_config limits;
     struct tls_server_config tls;

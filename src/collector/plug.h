@@ -74,5 +74,5 @@ extern const struct plug *const plugs[]; /* NULL-terminated */
 extern const char *const plug_kind_names[PLUG_KINDS]; /* "receiver", … */
 const struct plug *plug_find(enum plug_kind kind, sv type);
 
-extern const struct plug receiver_otlp, processor_batch, processor_memory_limiter, exporter_otlphttp,
+extern const struct plug receiver_otlp, receiver_weirspool, processor_batch, processor_memory_limiter, exporter_otlphttp,
     exporter_otlp_grpc, exporter_debug, extension_file_storage, extension_health_check;

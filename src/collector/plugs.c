@@ -2,7 +2,7 @@
 #include "collector/plug.h"
 
 const struct plug *const plugs[] = {
-    &receiver_otlp, &processor_batch, &processor_memory_limiter, &exporter_otlphttp, &exporter_otlp_grpc,
+    &receiver_otlp, &receiver_weirspool, &processor_batch, &processor_memory_limiter, &exporter_otlphttp, &exporter_otlp_grpc,
     &exporter_debug, &extension_file_storage, &extension_health_check, NULL,
 };
 const char *const plug_kind_names[PLUG_KINDS] = {"receiver", "processor", "exporter", "extension", "connector"};
