@@ -386,10 +386,13 @@ typedef struct weir_recover_options {
     uint64_t max_export_batch_bytes; /**< [3 MiB] */
     int64_t export_timeout_ms;      /**< of one call of the exporter [30000] */
     int64_t timeout_ms;             /**< gives up when nothing could be delivered for this long [30000] */
+    bool discard_refused;           /**< A receiver that refuses for good what it is offered first, and has taken nothing, may be
+                                         the wrong one: those records are left, and offered again once others were taken.
+                                         true: they are gone, as those that are refused later are */
     /** Called after each batch, and before each wait for another attempt. May be NULL. */
     void (*on_progress)(void *context, const weir_recover_report *so_far);
-    /** Something is lost or left: `records` of the backlog `name` were refused for good, or (0) it cannot be read, or delivering
-     *  it was given up. May be NULL. */
+    /** Something is lost or left: `records` of the backlog `name` were refused for good and are gone, or (0) it cannot be read,
+     *  or delivering it was given up. May be NULL. */
     void (*on_trouble)(void *context, const char *name, uint64_t records, const char *message);
     void *context;
 } weir_recover_options;

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <weir/weir.h>
 
@@ -13,15 +14,17 @@
 struct recover_options {
     char *endpoint, *protocol, *service;
     int64_t timeout;
-    bool list, dry_run;
+    bool list, dry_run, discard_refused;
 };
 static const struct option table[] = {
     OPT_ARG(STR, struct recover_options, endpoint, NULL, "URL",
-            "OTLP receiver; else OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4317"),
+            "OTLP receiver, for HTTP with or without /v1/logs; else OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4317"),
     OPT_ARG(STR, struct recover_options, protocol, NULL, "PROTOCOL",
             "grpc, http/protobuf or http/json; else OTEL_EXPORTER_OTLP_PROTOCOL, else grpc"),
     OPT_ARG(STR, struct recover_options, service, NULL, "NAME", "only what this service left (its service.name)"),
     OPT(DURATION, struct recover_options, timeout, "30s", "give up when nothing could be delivered for this long"),
+    OPT(BOOL, struct recover_options, discard_refused, "false",
+        "remove what is refused for good even when nothing was taken yet; else that is kept, as the address may be the wrong one"),
     OPT(BOOL, struct recover_options, list, "false", "only show what is there, of the living too, and deliver nothing"),
     OPT(BOOL, struct recover_options, dry_run, "false", "the same"),
     {0},
@@ -141,6 +144,7 @@ static int deliver(const struct recover_options *o, const char *dir, weir_export
     weir_recover_report report = {.struct_size = sizeof report};
     weir_error error = {""};
     ro.service = o->service;
+    ro.discard_refused = o->discard_refused;
     ro.timeout_ms = MAX(o->timeout / NS_PER_MS, (int64_t)1);
     ro.on_progress = on_progress;
     ro.on_trouble = on_trouble;
@@ -167,12 +171,22 @@ static bool protocol_of(const char *name, weir_otlp_protocol *ret)
     return !name;
 }
 
+/* As the variable of the same meaning: a base, unless the path of the signal is there. */
+static void set_endpoint(const char *url)
+{
+    if (!url)
+        return;
+    bool whole = sv_ends(sv_of(url), SV("/v1/logs"));
+    unsetenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT");
+    setenv(whole ? "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" : "OTEL_EXPORTER_OTLP_ENDPOINT", url, 1);
+}
+
 static int recover(const struct command *cmd, const struct recover_options *o, int argc, char **argv, int at)
 {
     weir_otlp_options oo = weir_otlp_options_init();
     weir_error error = {""};
     const char *dir = at < argc ? argv[at] : NULL;
-    oo.endpoint = o->endpoint;
+    set_endpoint(o->endpoint);
     if (argc - at > 1)
         snprintf(error.message, sizeof error.message, "unexpected '%.200s'; see weir recover --help", argv[at + 1]);
     else if (!protocol_of(o->protocol, &oo.protocol))

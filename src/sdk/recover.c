@@ -1,6 +1,8 @@
 /* recover.c - weir_backlogs() and weir_recover(): what dead processes left on disk, listed and delivered by the calling thread.
  * (1) A backlog is delivered under its lock and settled batch by batch, so whoever comes after a death of ours goes on there.
- * (2) A receiver that is away holds up all of them: giving up ends the whole. One that cannot be read holds up no other. */
+ * (2) A receiver that is away holds up all of them: giving up ends the whole. A backlog that cannot be read holds up no other.
+ * (3) Nothing is thrown away on the word of a receiver that has taken nothing: a wrong address refuses everything. Backlogs that
+ *     begin with such a refusal are put off until something was taken. */
 #include "backlog/peek.h"
 #include "base/clock.h"
 #include "sdk/pipeline.h"
@@ -119,13 +121,15 @@ bool weir_backlogs(const char *dir, const char *service, void (*visit)(void *con
 
 /* ---- delivering ---- */
 
+enum fate { DONE, /* or not ours */ PUT_OFF, GAVE_UP };
+
 struct recovery {
     weir_exporter *exporter;
     weir_recover_options opt;
     struct backlog_config cfg;
     weir_recover_report report;
     int64_t give_up_ms; /* moves on with each delivery */
-    bool gave_up;
+    bool taken;         /* the receiver has taken something */
     char why[256];      /* something is left */
 };
 
@@ -174,8 +178,15 @@ static void count(struct recovery *r, const char *name, uint64_t n, const weir_e
         trouble(r, name, refused, *x->message ? x->message : "refused without a reason");
 }
 
-/* False: given up. */
-static bool deliver(struct recovery *r, const char *name, struct backlog *bl)
+static enum fate say_left(struct recovery *r, const char *name, const char *what, const char *why, enum fate fate)
+{
+    char text[400];
+    snprintf(text, sizeof text, "%s: %.255s", what, *why ? why : "the receiver does not say why");
+    trouble(r, name, 0, text);
+    return fate;
+}
+
+static enum fate deliver(struct recovery *r, const char *name, struct backlog *bl)
 {
     struct err e = {0};
     sv request;
@@ -184,13 +195,11 @@ static bool deliver(struct recovery *r, const char *name, struct backlog *bl)
     while ((got = backlog_take(bl, &request, &n, &e)) == 1) {
         struct weir_batch batch = {.bytes = request, .n = MIN((size_t)n, request.n / 2)};
         weir_export_result x;
-        if (!export_one(r, &batch, &x)) {
-            char text[300];
-            snprintf(text, sizeof text, "given up: %.250s", *x.message ? x.message : "the receiver does not take them now");
-            trouble(r, name, 0, text);
-            r->gave_up = true;
-            return false;
-        }
+        if (!export_one(r, &batch, &x))
+            return say_left(r, name, "given up", x.message, GAVE_UP);
+        r->taken |= x.code == WEIR_EXPORT_OK;
+        if (!r->taken && !r->opt.discard_refused)
+            return say_left(r, name, "kept, as nothing was taken yet by the receiver, which refuses it", x.message, PUT_OFF);
         count(r, name, batch.n, &x);
         backlog_settle(bl);
         r->give_up_ms = deadline_in(r->opt.timeout_ms);
@@ -198,7 +207,7 @@ static bool deliver(struct recovery *r, const char *name, struct backlog *bl)
     }
     if (got < 0)
         trouble(r, name, 0, e.msg);
-    return true;
+    return DONE;
 }
 
 /* What stays behind there, counted. */
@@ -209,7 +218,7 @@ static void leave(struct recovery *r, const char *name)
         r->report.left += p.waiting;
 }
 
-static void recover_one(struct recovery *r, const char *name)
+static enum fate recover_one(struct recovery *r, const char *name)
 {
     struct backlog *bl;
     struct backlog_stats st;
@@ -217,23 +226,26 @@ static void recover_one(struct recovery *r, const char *name)
     if (!backlog_adopt(&r->cfg, name, &bl, &e)) {
         r->report.busy += e.code == ERR_UNAVAILABLE;
         if (e.code == ERR_UNAVAILABLE || e.code == ERR_NOT_FOUND)
-            return;
+            return DONE;
         r->report.backlogs++;
         r->report.unreadable++;
         trouble(r, name, 0, e.msg);
-        return;
+        return DONE;
     }
-    r->report.backlogs++;
-    deliver(r, name, bl);
+    enum fate fate = deliver(r, name, bl);
     backlog_stats(bl, &st);
+    bool finished = backlog_close(bl) == 0;
+    if (fate == PUT_OFF) /* counted when its turn comes again */
+        return fate;
     r->report.torn += st.torn;
-    if (backlog_close(bl) == 0)
-        r->report.finished++;
-    else
+    r->report.backlogs++;
+    r->report.finished += finished;
+    if (!finished)
         leave(r, name);
+    return fate;
 }
 
-/* Delivering was given up before this one: what does it hold? */
+/* Not delivered: what does it hold? */
 static void pass_over(struct recovery *r, const char *name)
 {
     struct backlog_peek p;
@@ -242,6 +254,31 @@ static void pass_over(struct recovery *r, const char *name)
     r->report.busy += p.live;
     r->report.backlogs += !p.live;
     r->report.left += p.live ? 0 : p.waiting;
+}
+
+/* All of them, and once more those that were put off if something was taken. */
+static void recover_all(struct recovery *r, struct names *n)
+{
+    size_t n_off = 0;
+    enum fate fate = DONE;
+    for (size_t i = 0; i < n->v.n; i++) {
+        if (fate == GAVE_UP) {
+            pass_over(r, n->v.at[i]);
+            continue;
+        }
+        fate = recover_one(r, n->v.at[i]);
+        if (fate == PUT_OFF) { /* to the front: those have had their turn */
+            char *name = n->v.at[i];
+            n->v.at[i] = n->v.at[n_off];
+            n->v.at[n_off++] = name;
+        }
+    }
+    for (size_t i = 0; i < n_off; i++) {
+        if (fate == GAVE_UP || !r->taken)
+            pass_over(r, n->v.at[i]);
+        else
+            fate = recover_one(r, n->v.at[i]);
+    }
 }
 
 static bool all_done(struct recovery *r, weir_error *ret_error)
@@ -283,12 +320,8 @@ bool weir_recover(const char *dir, weir_exporter *exporter, const weir_recover_o
         error_set(ret_error, "%s", e.msg);
     r.cfg.base = n.base;
     r.give_up_ms = deadline_in(r.opt.timeout_ms);
-    for (size_t i = 0; ok && i < n.v.n; i++) {
-        if (r.gave_up)
-            pass_over(&r, n.v.at[i]);
-        else
-            recover_one(&r, n.v.at[i]);
-    }
+    if (ok)
+        recover_all(&r, &n);
     ok = ok && all_done(&r, ret_error);
     if (ret_report) {
         size_t size = ret_report->struct_size;

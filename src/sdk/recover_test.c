@@ -293,7 +293,7 @@ TEST(what_cannot_be_delivered_is_left_counted_and_said)
 
 TEST(what_is_refused_for_good_is_counted_and_named)
 {
-    struct sink s = {.refuse = 1, .reject = 1};
+    struct sink s = {.reject = 1};
     struct told t;
     weir_recover_options o = options(&t);
     weir_recover_report rep = {.struct_size = sizeof rep};
@@ -302,10 +302,46 @@ TEST(what_is_refused_for_good_is_counted_and_named)
     leave("picky", 250);
     weir_exporter *x = exporter(&s);
     CHECK(weir_recover(dir(), x, &o, &rep, &e));
-    CHECK_EQ(rep.refused, 101);
-    CHECK_EQ(rep.delivered, 149);
-    CHECK_EQ(t.records, 101);
-    CHECK_EQ(t.troubles, 2);
+    CHECK_EQ(rep.refused, 1);
+    CHECK_EQ(rep.delivered, 249);
+    s.refuse = 1;
+    o = options(&t);
+    o.discard_refused = true;
+    leave("picky", 250);
+    uint64_t before = s.batches;
+    CHECK(weir_recover(dir(), x, &o, &rep, &e));
+    CHECK(s.batches - before >= 3);
+    CHECK_EQ(rep.refused + rep.delivered, 250);
+    CHECK(rep.refused > 0 && rep.refused <= 100);
+    CHECK_EQ(t.records, rep.refused);
+    CHECK_EQ(t.troubles, 1);
+    CHECK_STR(t.message, "too old");
+    CHECK_EQ(entries(name), 0);
+    weir_exporter_free(x);
+}
+
+TEST(a_receiver_that_refuses_everything_costs_nothing)
+{
+    struct sink s = {.refuse = UINT64_MAX};
+    struct told t;
+    weir_recover_options o = options(&t);
+    weir_recover_report rep = {.struct_size = sizeof rep};
+    weir_error e = {""};
+    char name[256];
+    leave("a", 250);
+    leave("b", 30);
+    weir_exporter *x = exporter(&s);
+    CHECK(!weir_recover(dir(), x, &o, &rep, &e));
+    CHECK_EQ(rep.refused + rep.delivered + rep.finished, 0);
+    CHECK_EQ(rep.backlogs, 2);
+    CHECK_EQ(rep.left, 280);
+    CHECK(strstr(e.message, "too old"));
+    /* once something was taken, what was refused first is offered again, and then believed */
+    s.refuse = 1;
+    CHECK(weir_recover(dir(), x, &o, &rep, &e));
+    CHECK_EQ(rep.refused, 0);
+    CHECK_EQ(s.n, 280);
+    CHECK_EQ(rep.finished, 2);
     CHECK_EQ(entries(name), 0);
     weir_exporter_free(x);
 }
