@@ -79,6 +79,14 @@ int cli_fail(const struct command *cmd, const struct err *e)
     return EXIT_FAILED;
 }
 
+const char *cli_plain(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++)
+        if (*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    return text;
+}
+
 static void handled_signals(sigset_t *set)
 {
     sigemptyset(set);

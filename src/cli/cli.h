@@ -23,6 +23,7 @@ int cmd_labels(const struct command *cmd, int argc, char **argv);
 int cmd_series(const struct command *cmd, int argc, char **argv);
 int cmd_check(const struct command *cmd, int argc, char **argv);
 int cmd_recover(const struct command *cmd, int argc, char **argv);
+int cmd_inspect(const struct command *cmd, int argc, char **argv);
 int cmd_run(const struct command *cmd, int argc, char **argv);
 int cmd_demo(const struct command *cmd, int argc, char **argv);
 
@@ -37,6 +38,9 @@ const char *cli_config_path(int argc, char **argv); /* NULL when not given */
 
 /* "weir store: <what> <err>", to stderr; returns the exit code. */
 int cli_fail(const struct command *cmd, const struct err *e);
+
+/* Text that comes from a file's name or bytes, for a terminal: control characters become '?', in place. */
+const char *cli_plain(char *text);
 
 /* The problems of a configuration to stderr, one a line; then, unless it is among them, why that is the end. */
 void cli_problems(const struct command *cmd, struct buf *problems, const struct err *e);

@@ -56,24 +56,27 @@ static void put_age(int64_t ns, char out[32])
 }
 
 struct listing {
-    uint64_t n, waiting;
+    uint64_t n;
 };
 
 static void show(void *context, const weir_backlog *b)
 {
     struct listing *l = context;
-    char bytes[32], age[32];
+    char bytes[32], age[32], service[128], name[260];
+    snprintf(service, sizeof service, "%s", b->service);
+    snprintf(name, sizeof name, "%s", b->name);
+    cli_plain(service);
+    cli_plain(name);
     if (!l->n++)
         printf("%-24s %8s %8s %-5s %10s %8s %10s  %s\n", "SERVICE", "PID", "AGE", "OWNER", "RECORDS", "TORN", "BYTES", "NAME");
-    l->waiting += b->live ? 0 : b->waiting;
     if (*b->trouble) {
-        printf("%-24s %8s %8s %-5s %s\n", b->service, "-", "-", b->live ? "live" : "dead", b->trouble);
+        printf("%-24s %8s %8s %-5s %s\n", service, "-", "-", b->live ? "live" : "dead", b->trouble);
         return;
     }
     put_bytes(b->bytes, bytes);
     put_age(clock_wall_ns() - (int64_t)b->created_ns, age);
-    printf("%-24s %8" PRId64 " %8s %-5s %10" PRIu64 " %8" PRIu64 " %10s  %s\n", b->service, b->pid, age, b->live ? "live" : "dead",
-           b->waiting, b->torn, bytes, b->name);
+    printf("%-24s %8" PRId64 " %8s %-5s %10" PRIu64 " %8" PRIu64 " %10s  %s\n", service, b->pid, age, b->live ? "live" : "dead",
+           b->waiting, b->torn, bytes, name);
 }
 
 static int list(const struct recover_options *o, const char *dir)
@@ -118,11 +121,14 @@ static void on_progress(void *context, const weir_recover_report *so_far)
 
 static void on_trouble(void *context, const char *name, uint64_t records, const char *message)
 {
+    char plain[260], why[400];
     clear_line(context);
+    snprintf(plain, sizeof plain, "%s", name);
+    snprintf(why, sizeof why, "%s", message);
     if (records)
-        fprintf(stderr, "weir recover: %s: %" PRIu64 " records refused for good: %s\n", name, records, message);
+        fprintf(stderr, "weir recover: %s: %" PRIu64 " records refused for good: %s\n", cli_plain(plain), records, cli_plain(why));
     else
-        fprintf(stderr, "weir recover: %s: %s\n", name, message);
+        fprintf(stderr, "weir recover: %s: %s\n", cli_plain(plain), cli_plain(why));
 }
 
 static void sum_up(const weir_recover_report *r)

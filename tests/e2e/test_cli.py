@@ -21,7 +21,7 @@ def test_version_and_help():
     assert r.returncode == 0 and re.fullmatch(r'weir \d+\.\d+\.\d+\S*\n', r.stdout)
     r = weir('--help')
     assert r.returncode == 0 and all(f'\n  {command}' in r.stdout for command in ('up', 'collector', 'store', 'query', 'check', 'demo'))
-    for command in ('up', 'collector', 'store', 'query', 'labels', 'series', 'check', 'demo'):
+    for command in ('up', 'collector', 'store', 'query', 'labels', 'series', 'check', 'recover', 'inspect', 'demo'):
         r = weir(command, '--help')
         assert r.returncode == 0 and f'weir {command}' in r.stdout, command
 

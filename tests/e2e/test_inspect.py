@@ -1,0 +1,86 @@
+"""`weir inspect` on what real processes left, sound and damaged, and while they are at it."""
+import hashlib
+import json
+import subprocess
+
+from test_adoption import orphan  # noqa: F401  (fixtures)
+from test_c_sdk import compiled, installed  # noqa: F401
+from weirkit import WEIR, logs_request, request, wait_for
+
+COUNT = 60_000  # more than the ring has room for: some are in its spool
+
+
+def inspect(*args):
+    return subprocess.run([WEIR, 'inspect', *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+def bodies(output):
+    """Of the records in the lines that are no comment, in order."""
+    return [record['body']['stringValue'] for line in output.splitlines() if not line.startswith('#')
+            for r in json.loads(line)['resourceLogs'] for s in r['scopeLogs'] for record in s['logRecords']]
+
+
+def files(directory):
+    return {p: (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns) for p in directory.rglob('*') if p.is_file()}
+
+
+def test_a_backlog(house, orphan, tmp_path):  # noqa: F811
+    orphan('shop/orders', COUNT)
+    (backlog,) = (tmp_path / 'spool').iterdir()
+    before = files(backlog)
+    r = inspect(backlog)
+    assert r.returncode == 0, r.stderr
+    assert 'of service shop/orders' in r.stdout and f'backlog: {COUNT} records wait' in r.stdout and 'damaged or' not in r.stdout
+    r = inspect('--records', f'{backlog}/')
+    assert bodies(r.stdout) == [f'order {n:06d} accepted' for n in range(COUNT)]
+    (segment,) = (backlog / 'spool').glob('*.seg')
+    parts = [inspect('--records', p) for p in (segment, backlog / 'ring')]
+    assert bodies(parts[0].stdout) + bodies(parts[1].stdout) == bodies(r.stdout)
+    assert files(backlog) == before
+
+
+def flip(path, offset):
+    with path.open('r+b') as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes([byte ^ 1]))
+
+
+def test_damage_is_named_by_its_place(house, orphan, tmp_path):  # noqa: F811
+    orphan('shop', COUNT)
+    (backlog,) = (tmp_path / 'spool').iterdir()
+    (segment,) = (backlog / 'spool').glob('*.seg')
+    flip(segment, 200)
+    damaged = inspect(backlog)
+    assert damaged.returncode == 0
+    assert '  offset 64, ' in damaged.stdout and '1 frames lost' in damaged.stdout and '1 places are damaged' in damaged.stdout
+    flip(segment, 8)  # of the header: the frames are found without
+    damaged = inspect(segment)
+    assert 'segment header fails its checksum' in damaged.stdout and '2 places are damaged' in damaged.stdout
+    assert len(bodies(inspect('--records', segment).stdout)) > COUNT // 4
+    ring = backlog / 'ring'
+    flip(ring, 20)
+    r = inspect(ring)
+    assert r.returncode == 1 and 'checksum' in r.stderr
+
+
+def test_the_logs_of_a_store_that_runs(house):
+    store = house.store()
+    lines = [f'line {n}' for n in range(50)]
+    r = request(store.address['api'], 'POST', '/otlp/v1/logs', logs_request('web', lines, 10**18).SerializeToString(),
+                {'Content-Type': 'application/x-protobuf', 'X-Scope-OrgID': 'acme'})
+    assert r.status // 100 == 2, r.text
+    wal = house.directory / 'store-data' / 'store' / 'wal'
+    found = wait_for('the log', lambda: (i := inspect('--records', wal)) and bodies(i.stdout) and i)
+    assert bodies(found.stdout) == lines
+    assert 'of a write-ahead log, 50 records, tenant acme' in found.stdout
+
+
+def test_what_it_does_not_know(tmp_path):
+    (tmp_path / 'text').write_text('some text')
+    for path, why in ((tmp_path / 'text', 'neither a ring nor a segment'), (tmp_path, 'neither a backlog'),
+                      (tmp_path / 'gone', 'No such file'), ('/dev/null', 'neither a file nor a directory')):
+        r = inspect(path)
+        assert r.returncode == 1 and why in r.stderr
+    assert inspect().returncode == 2 and inspect('a', 'b').returncode == 2
