@@ -102,6 +102,19 @@ void ring_init(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_byt
     atomic_store(&h->dict_used, RING_FIRST);
 }
 
+/* The positions change with each put, so no checksum covers them. Where they are none that a ring can have, all of the data is
+ * looked through once: what is whole and where it belongs is found. */
+static void mend_positions(struct ring *r)
+{
+    uint64_t head = atomic_load(&r->h->head), end = head & ~RING_CLOSED, tail = ring_tail(r);
+    if (tail % RING_ALIGN == 0 && tail <= end && end - tail <= r->cap)
+        return;
+    bool behind = tail % RING_ALIGN == 0 && tail > end && tail - end <= r->cap; /* a power cut kept the tail, and not the head */
+    tail = tail > RING_CLOSED / 2 ? 0 : tail & ~(uint64_t)(RING_ALIGN - 1);
+    atomic_store(&r->h->tail, tail);
+    atomic_store(&r->h->head, (behind ? tail : tail + r->cap) | (head & RING_CLOSED));
+}
+
 bool ring_attach(struct ring *r, void *map, size_t n, struct err *e)
 {
     const struct ring_head *h = map;
@@ -119,6 +132,7 @@ bool ring_attach(struct ring *r, void *map, size_t n, struct err *e)
     if (ring_size(&data, &dict) != n || data != h->data_bytes || dict != h->dict_bytes)
         return err_at(e, ERR_CORRUPT, 24, "the ring's header does not fit its %zu bytes", n);
     place(r, map, data, dict);
+    mend_positions(r);
     return true;
 }
 

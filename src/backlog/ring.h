@@ -50,7 +50,8 @@ struct ring {
 size_t ring_size(uint64_t *data_bytes, uint64_t *dict_bytes);
 /* Makes a ring of zeroed, page-aligned memory of ring_size() bytes. */
 void ring_init(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_bytes, uint32_t pid);
-/* Takes a ring that somebody else made. ERR_CORRUPT, ERR_UNSUPPORTED: it is none of ours to read. */
+/* Takes a ring that somebody else made, and left. Positions that no ring can have are put right. ERR_CORRUPT, ERR_UNSUPPORTED: it is
+ * none of ours to read. */
 MUST_USE bool ring_attach(struct ring *r, void *map, size_t n, struct err *e);
 
 /* ---- putting: any thread ---- */

@@ -247,6 +247,35 @@ static void *put_many(void *arg)
     return NULL;
 }
 
+/* No checksum covers the positions: whatever they say, what is whole is found, and the looking comes to an end. */
+TEST(positions_that_cannot_be_cost_no_record)
+{
+    const uint64_t odd[][2] = {{UINT64_MAX, 0}, {1ull << 60, 0}, {0, 1ull << 62}, {5000, 77}, {3, 3}, {RING_CLOSED | 7, 1}, {0, 16}};
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        struct ring r, again;
+        struct ring_frame f;
+        uint64_t pos, n = 0, steps = 0;
+        ring_make(&r);
+        for (uint64_t k = 0; k < 20; k++)
+            CHECK_EQ(put(&r, k, 8), RING_PUT);
+        atomic_store(&r.h->head, odd[i][0]);
+        atomic_store(&r.h->tail, odd[i][1]);
+        REQUIRE(ring_attach(&again, r.h, map_bytes, NULL));
+        CHECK(ring_tail(&again) <= ring_end(&again) && ring_end(&again) - ring_tail(&again) <= again.cap);
+        uint64_t first = ring_tail(&again), limit = first + again.cap;
+        for (pos = first; steps < 1000 && pos < limit; steps++) {
+            enum ring_got got = ring_look(&again, pos, limit, &f);
+            if (got == RING_END)
+                break;
+            pos = got == RING_PENDING ? ring_pass(&again, f.pos, limit) : f.next;
+            n += got == RING_RECORD;
+        }
+        CHECK(steps < 1000);
+        CHECK(first > 100 || n >= 18); /* positions are in the checksums: from a wrong tail on, what lies before it is not looked at */
+        ring_drop(&r);
+    }
+}
+
 TEST(many_threads_lose_and_repeat_nothing)
 {
     enum { THREADS = 4, EACH = 20000 };
