@@ -1,7 +1,7 @@
 /* backlog.h - what one process has accepted and not delivered yet: a ring in a mapped file, and behind it a spool on disk into
  * which the ring's records move when they cannot be sent fast enough. A directory of its own for each:
  *
- *     BASE/SERVICE-PID-RANDOM/ring          BASE/SERVICE-PID-RANDOM/spill/…  (a spool, when there ever was a need)
+ *     BASE/SERVICE-PID-RANDOM/ring          BASE/SERVICE-PID-RANDOM/spool/…  (a spool, when there ever was a need)
  *
  * (1) Who holds the lock on `ring` owns the backlog: the process itself while it lives, then whoever adopts it. So a record
  *     has one sender, and a backlog whose owner died is found by its lock being free.

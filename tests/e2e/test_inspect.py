@@ -1,7 +1,10 @@
 """`weir inspect` on what real processes left, sound and damaged, and while they are at it."""
 import hashlib
 import json
+import struct
 import subprocess
+
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 from test_adoption import orphan  # noqa: F401  (fixtures)
 from test_c_sdk import compiled, installed  # noqa: F401
@@ -75,6 +78,79 @@ def test_the_logs_of_a_store_that_runs(house):
     found = wait_for('the log', lambda: (i := inspect('--records', wal)) and bodies(i.stdout) and i)
     assert bodies(found.stdout) == lines
     assert 'of a write-ahead log, 50 records' in found.stdout
+
+
+# A reader of rings, written from docs/formats.md alone.
+
+def crc_table():
+    for n in range(256):
+        for _ in range(8):
+            n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
+        yield n
+
+
+TABLE = list(crc_table())
+
+
+def register(crc, data):
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 255] ^ crc >> 8
+    return crc
+
+
+def crc32c(data):
+    return register(0xffffffff, data) ^ 0xffffffff
+
+
+def step(crc, word):
+    return register(crc, struct.pack('<Q', word))
+
+
+def checksum(position, n, scope, m, padded):
+    lanes = [step(0, position ^ n << 36), step(0, scope << 32 | m), 0x9e3779b9]
+    for i in range(len(padded) // 8):
+        lanes[i % 3] = step(lanes[i % 3], struct.unpack_from('<Q', padded, 8 * i)[0])
+    return step(lanes[0], lanes[1] << 32 | lanes[2])
+
+
+def read_ring(ring):
+    """The resource, and scope and record of each frame that waits."""
+    assert ring[:8] == b'WEIRRING' and struct.unpack_from('<HHII', ring, 8) == (1, 0, 0, 0x01020304)
+    size, dict_size = struct.unpack_from('<QQ', ring, 24)
+    assert struct.unpack_from('<I', ring, 52)[0] == crc32c(ring[:52])
+    assert len(ring) == 4096 + dict_size + size
+    (head,), (tail,) = struct.unpack_from('<Q', ring, 64), struct.unpack_from('<Q', ring, 128)
+    dictionary, data = ring[4096:4096 + dict_size], ring[4096 + dict_size:]
+
+    def entry(reference):
+        n, complement = struct.unpack_from('<II', dictionary, reference)
+        text = dictionary[reference + 8:reference + 8 + n]
+        assert crc32c(text) ^ 0xffffffff == complement
+        return text
+
+    found, position = [], tail
+    while position < head & ~(1 << 63):
+        at = position % size
+        word, scope, m = struct.unpack_from('<QII', data, at)
+        n, state = word & (1 << 28) - 1, word >> 28 & 15
+        padded = data[at + 16:at + 16 + (n + 15) // 16 * 16]
+        if state == 2:
+            assert word >> 32 == checksum(position, n, scope, m, padded)
+            found.append((entry(scope) if scope else padded[:m], padded[m:n]))
+        else:
+            assert state == 3 and at + 16 + n == size
+        position += 16 + len(padded)
+    return entry(8), found
+
+
+def test_the_ring_is_as_it_is_documented(house, orphan, tmp_path):  # noqa: F811
+    orphan('shop', 3000)
+    (ring,) = (tmp_path / 'spool').glob('*/ring')
+    resource, frames = read_ring(ring.read_bytes())
+    assert any(a.key == 'service.name' and a.value.string_value == 'shop'
+               for a in ResourceLogs.FromString(resource).resource.attributes)
+    assert [LogRecord.FromString(record).body.string_value for _, record in frames] == [f'order {n:06d} accepted' for n in range(3000)]
+    assert {ScopeLogs.FromString(scope).scope.name for scope, _ in frames} == {'orders'}
 
 
 def test_what_it_does_not_know(tmp_path):
