@@ -114,13 +114,15 @@ bool backlog_new(const struct backlog_config *cfg, sv resource, struct backlog *
     size_t n = ring_size(&data, &dict);
     if (!bl)
         return err_nomem(e);
-    if (!(cfg->base ? place_make(&bl->place, cfg->base, cfg->service, n, cfg->durable, e) : place_make_memory(&bl->place, n, e)))
+    if (!(cfg->base ? place_make(&bl->place, cfg->base, cfg->service, n, e) : place_make_memory(&bl->place, n, e)))
         return false;
     ring_init(&bl->ring, bl->place.map, data, dict, (uint32_t)getpid());
     if (!ring_define(&bl->ring, resource)) {
         place_remove(&bl->place);
         return err_set(e, ERR_LIMIT, "the resource of %zu bytes does not fit into the ring's dictionary", resource.n);
     }
+    if (cfg->base && !place_show(&bl->place, cfg->durable, e))
+        return false;
     *ret = TAKE(bl);
     return true;
 }

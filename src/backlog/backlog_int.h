@@ -4,15 +4,19 @@
 #include "spool/spool.h"
 
 /* Where a backlog lies and what of it is open. Memory: no base, descriptors -1. */
+#define NAME_BYTES 256
 struct place {
     char *base, *name, *dir; /* dir: base/name */
+    char temp[NAME_BYTES];   /* what it is called until place_show(); then empty */
     int base_fd, dir_fd, ring_fd;
     void *map;
     size_t map_bytes;
 };
 void place_init(struct place *p);
-/* Makes directory and ring file, locked before anybody can see them; zeroed memory of map_bytes. */
-MUST_USE bool place_make(struct place *p, const char *base, sv service, size_t map_bytes, bool durable, struct err *e);
+/* Makes directory and ring file, locked, where nobody looks for them yet; zeroed memory of map_bytes. */
+MUST_USE bool place_make(struct place *p, const char *base, sv service, size_t map_bytes, struct err *e);
+/* Its memory is filled in: from here on others find it. False: it is removed. */
+MUST_USE bool place_show(struct place *p, bool durable, struct err *e);
 MUST_USE bool place_make_memory(struct place *p, size_t map_bytes, struct err *e);
 /* Locks and maps what is there. */
 MUST_USE bool place_take(struct place *p, const char *base, const char *name, struct err *e);

@@ -572,6 +572,28 @@ TEST(killed_at_any_moment_each_record_is_there_once)
     munmap((void *)shared, 4096);
 }
 
+TEST(killed_while_it_is_made_nothing_is_left_that_cannot_be_adopted)
+{
+    struct backlog_config cfg = config();
+    for (int round = 0; round < 300; round++) {
+        struct backlog *bl;
+        struct err e = {0};
+        pid_t pid = fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0)
+            for (;;)
+                (void)!backlog_new(&cfg, resource(), &bl, NULL); /* never closed: as many as it has time for */
+        usleep(500 + (useconds_t)round * 7 % 1000);
+        kill(pid, SIGKILL);
+        REQUIRE(waitpid(pid, NULL, 0) == pid);
+        char name[256];
+        while (backlogs(&cfg, SV_NULL, name)) {
+            REQUIRE_OK(backlog_adopt(&cfg, name, &bl, &e), &e);
+            CHECK_EQ(backlog_close(bl), 0);
+        }
+    }
+}
+
 TEST(a_forked_child_leaves_its_parents_backlog_alone)
 {
     struct backlog_config cfg = config();

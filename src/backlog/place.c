@@ -1,6 +1,6 @@
 /* place.c - the directory of a backlog: made, found, locked, removed.
- * (1) A backlog is made under a name that nobody looks at, ".new-…", and gets its own name when its ring is there and locked.
- *     So one that is seen without a lock has lost its owner.
+ * (1) A backlog is made under a name that nobody looks at, ".new-…", and gets its own name when its ring is there, locked and
+ *     filled in. So one that is seen without a lock has lost its owner, and can be adopted.
  * (2) A lock on a file that has no name any more is worth nothing: it is looked at again after locking.
  * (3) The ring goes last: a removal that was cut short is found and finished by the next adopter. */
 #include "backlog/backlog_int.h"
@@ -19,7 +19,6 @@
 
 #define NEW_PREFIX ".new-"
 #define SERVICE_MAX 100
-#define NAME_BYTES 256
 #define STALE_S 60 /* a ".new-…" as old as this was left by a process that died while it made it */
 
 void place_init(struct place *p)
@@ -91,13 +90,11 @@ static bool map_ring(struct place *p, size_t n, struct err *e)
     return true;
 }
 
-static bool make_ring(struct place *p, const char *temp, size_t map_bytes, bool durable, struct err *e)
+static bool make_ring(struct place *p, size_t map_bytes, struct err *e)
 {
-    return io_openat(p->base_fd, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &p->dir_fd, e) &&
+    return io_openat(p->base_fd, p->temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &p->dir_fd, e) &&
            io_openat(p->dir_fd, RING_NAME, O_RDWR | O_CREAT | O_EXCL, 0600, &p->ring_fd, e) &&
-           io_lock_file(p->ring_fd, p->dir, e) && io_reserve(p->ring_fd, map_bytes, RING_NAME, e) && map_ring(p, map_bytes, e) &&
-           (!durable || (io_datasync(p->ring_fd, RING_NAME, e) && io_sync_dir(p->dir_fd, p->dir, e))) &&
-           io_renameat(p->base_fd, temp, p->name, e) && (!durable || io_sync_dir(p->base_fd, p->base, e));
+           io_lock_file(p->ring_fd, p->dir, e) && io_reserve(p->ring_fd, map_bytes, RING_NAME, e) && map_ring(p, map_bytes, e);
 }
 
 static void remove_dir(int base_fd, int dir_fd, const char *name)
@@ -107,20 +104,34 @@ static void remove_dir(int base_fd, int dir_fd, const char *name)
     (void)!io_rmdirat(base_fd, name, NULL); /* what stays is found again by its ring, or is an empty directory */
 }
 
-bool place_make(struct place *p, const char *base, sv service, size_t map_bytes, bool durable, struct err *e)
+bool place_make(struct place *p, const char *base, sv service, size_t map_bytes, struct err *e)
 {
-    char name[NAME_BYTES], temp[NAME_BYTES], plain[SERVICE_MAX];
+    char name[NAME_BYTES], plain[SERVICE_MAX];
     uint32_t random = (uint32_t)rand_u64();
     put_service(plain, sizeof plain, service);
     snprintf(name, sizeof name, "%s-%d-%08x", plain, (int)getpid(), random);
-    snprintf(temp, sizeof temp, NEW_PREFIX "%d-%08x", (int)getpid(), random);
+    snprintf(p->temp, sizeof p->temp, NEW_PREFIX "%d-%08x", (int)getpid(), random);
     if (!set_names(p, base, name, e) || !io_mkdir_all(base, e) || !io_open_dir(base, &p->base_fd, e) ||
-        !io_mkdirat(p->base_fd, temp, 0700, e))
+        !io_mkdirat(p->base_fd, p->temp, 0700, e)) {
+        p->temp[0] = 0;
         return err_ctx(e, "backlog in '%s'", base);
-    if (make_ring(p, temp, map_bytes, durable, e))
+    }
+    if (make_ring(p, map_bytes, e))
         return true;
-    remove_dir(p->base_fd, p->dir_fd, temp);
+    place_remove(p);
     return err_ctx(e, "backlog in '%s'", base);
+}
+
+bool place_show(struct place *p, bool durable, struct err *e)
+{
+    if ((!durable || (io_datasync(p->ring_fd, RING_NAME, e) && io_sync_dir(p->dir_fd, p->dir, e))) &&
+        io_renameat(p->base_fd, p->temp, p->name, e)) {
+        p->temp[0] = 0;
+        if (!durable || io_sync_dir(p->base_fd, p->base, e))
+            return true;
+    }
+    place_remove(p);
+    return err_ctx(e, "backlog in '%s'", p->base);
 }
 
 bool place_make_memory(struct place *p, size_t map_bytes, struct err *e)
@@ -232,9 +243,9 @@ bool backlog_list(const char *base, sv service, bool (*fn)(void *ctx, const char
 void place_remove(struct place *p)
 {
     SCOPED(io_close) int spool_fd = -1;
-    if (p->dir_fd < 0)
+    if (p->base_fd < 0)
         return;
-    if (io_openat(p->dir_fd, SPOOL_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &spool_fd, NULL)) {
+    if (p->dir_fd >= 0 && io_openat(p->dir_fd, SPOOL_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &spool_fd, NULL)) {
         DIR *d = open_list(spool_fd);
         for (struct dirent *entry; d && (entry = readdir(d));)
             if (entry->d_type != DT_DIR)
@@ -244,7 +255,7 @@ void place_remove(struct place *p)
         if (!io_rmdirat(p->dir_fd, SPOOL_NAME, NULL))
             return; /* the next adopter finds it empty, and finishes */
     }
-    remove_dir(p->base_fd, p->dir_fd, p->name);
+    remove_dir(p->base_fd, p->dir_fd, *p->temp ? p->temp : p->name);
 }
 
 /* ---- the default directory ---- */
