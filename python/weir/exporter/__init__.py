@@ -1,0 +1,1 @@
+"""As in the opentelemetry packages: the modules below are what apps import."""
