@@ -63,7 +63,7 @@ static bool add_extra(struct conv *c, struct fields *f, PyObject *key, PyObject 
 }
 
 /* One walk over the record's dict; no Python code runs meanwhile. */
-static bool fields_take(struct conv *c, PyObject *dict, struct fields *f)
+static bool fields_take(struct conv *c, PyObject *dict, bool code, struct fields *f)
 {
     PyObject *key, *value;
     Py_ssize_t pos = 0;
@@ -78,7 +78,7 @@ static bool fields_take(struct conv *c, PyObject *dict, struct fields *f)
         }
         if (slot < N_TAKEN)
             f->at[slot] = value;
-        else if (slot == N_SLOTS && PyUnicode_Check(key) && !add_extra(c, f, key, value))
+        else if ((slot == N_SLOTS || (slot == CODE && !code)) && PyUnicode_Check(key) && !add_extra(c, f, key, value))
             return false;
     }
     for (int i = 0; i < N_TAKEN; i++)
@@ -154,7 +154,7 @@ static enum conv_result body_of(struct conv *c, struct handler *h, PyObject *rec
         return CONV_RAISED;
     if (!plain || (!PyUnicode_Check(msg) && (has_args || h->contrib)))
         return body_by_handler(c, (PyObject *)h, record, ret);
-    if (!has_args) {
+    if (!has_args && (!PyUnicode_Check(msg) || PyUnicode_CheckExact(msg))) {
         c->body = true;
         enum conv_result r = conv_value(c, msg, ret);
         c->body = false;
@@ -173,14 +173,13 @@ static enum conv_result body_of(struct conv *c, struct handler *h, PyObject *rec
 
 /* ---- attributes ---- */
 
-/* Text attributes; what cannot be had is left out. */
+/* A text attribute, or an empty one; what cannot be had is left out. */
 static enum conv_result put_text(struct conv *c, weir_attr *attrs, size_t *n, const char *key, PyObject *text)
 {
     weir_attr *a = &attrs[*n];
-    if (text == Py_None)
-        return CONV_LOST;
-    *a = weir_str(key, "");
-    enum conv_result r = PyUnicode_Check(text) ? conv_text(c, text, &a->value.as.string) : conv_str(c, text, &a->value.as.string);
+    *a = weir_str(key, text == Py_None ? NULL : "");
+    enum conv_result r = text == Py_None ? CONV_OK
+                         : PyUnicode_Check(text) ? conv_text(c, text, &a->value.as.string) : conv_str(c, text, &a->value.as.string);
     *n += r == CONV_OK;
     return r;
 }
@@ -292,7 +291,7 @@ static enum conv_result translate(struct conv *c, struct handler *h, PyObject *r
     f.extras = f.room;
     f.n = 0;
     f.cap = sizeof f.room / sizeof *f.room;
-    bool taken = PyDict_Check(dict) && fields_take(c, dict, &f);
+    bool taken = PyDict_Check(dict) && fields_take(c, dict, h->code, &f);
     Py_DECREF(dict);
     if (!taken) {
         if (!PyErr_Occurred())
@@ -518,6 +517,7 @@ static bool slots_init(void)
         {"exc_text", IGNORED}, {"filename", IGNORED}, {"getMessage", IGNORED}, {"message", IGNORED}, {"module", IGNORED},
         {"msecs", IGNORED}, {"process", IGNORED}, {"processName", IGNORED}, {"relativeCreated", IGNORED},
         {"stack_info", IGNORED}, {"thread", IGNORED}, {"threadName", IGNORED}, {"taskName", IGNORED},
+        {"code.file.path", CODE}, {"code.function.name", CODE}, {"code.line.number", CODE},
     };
     slot_of = PyDict_New();
     for (size_t i = 0; slot_of && i < sizeof all / sizeof *all; i++) {

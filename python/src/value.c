@@ -217,6 +217,18 @@ static enum conv_result sequence(struct conv *c, PyObject *obj, weir_value *ret,
     return r;
 }
 
+/* Whether the class of obj says how it is written. */
+static bool has_text(PyObject *obj)
+{
+    PyObject *type = (PyObject *)Py_TYPE(obj);
+    PyObject *str = PyObject_GetAttr(type, s_str), *repr = PyObject_GetAttr(type, s_repr);
+    bool has = str != object_str || repr != object_repr;
+    PyErr_Clear();
+    Py_XDECREF(str);
+    Py_XDECREF(repr);
+    return has;
+}
+
 /* A key: false with *ret_result CONV_OK or CONV_LOST when it is to be left out. */
 static bool map_key(struct conv *c, PyObject *key, weir_string *ret, enum conv_result *ret_result)
 {
@@ -227,6 +239,8 @@ static bool map_key(struct conv *c, PyObject *key, weir_string *ret, enum conv_r
             *ret_result = there < 0 ? conv_failed() : CONV_LOST;
             return false;
         }
+        if (!PyUnicode_Check(key) && !has_text(key))
+            return false;
     }
     *ret_result = PyUnicode_Check(key) ? conv_text(c, key, ret) : conv_str(c, key, ret);
     return *ret_result == CONV_OK;
@@ -272,18 +286,6 @@ static enum conv_result map_entries(struct conv *c, PyObject *obj, const weir_at
     *ret = attrs;
     *ret_n = filled;
     return r == CONV_RAISED ? r : CONV_OK;
-}
-
-/* Whether the class of obj says how it is written. */
-static bool has_text(PyObject *obj)
-{
-    PyObject *type = (PyObject *)Py_TYPE(obj);
-    PyObject *str = PyObject_GetAttr(type, s_str), *repr = PyObject_GetAttr(type, s_repr);
-    bool has = str != object_str || repr != object_repr;
-    PyErr_Clear();
-    Py_XDECREF(str);
-    Py_XDECREF(repr);
-    return has;
 }
 
 static enum conv_result other(struct conv *c, PyObject *obj, weir_value *ret, int depth)
