@@ -15,13 +15,18 @@ PyAPI_FUNC(const char *) PyUnicode_AsUTF8AndSize(PyObject *unicode, Py_ssize_t *
 
 /* ---- values (value.c) ---- */
 
+/* Bytes of text in one record, so that what is left of a huge one passes gRPC servers, which take 4 MiB. */
+#define CONV_TEXT_MAX ((size_t)3 << 20)
+/* Values in one record, counted through all depths. */
+#define CONV_ITEMS_MAX 10000
+
 /* Memory and references of one record's conversion; it lives on the stack. */
 struct conv {
     PyObject **keep;
     size_t n_keep, cap_keep;
     struct conv_block *blocks;
     char *at, *end;
-    size_t items, text; /* values and bytes of text so far, against the caps */
+    size_t items, items_max, text, text_max; /* values and bytes of text so far, against the caps */
     bool body;          /* a body's map keeps every key */
     PyObject *keep_room[24];
     _Alignas(max_align_t) char room[1024];

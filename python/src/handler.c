@@ -25,7 +25,7 @@ struct handler {
 
 enum slot { NAME, MSG, ARGS, LEVELNAME, LEVELNO, PATHNAME, LINENO, FUNCNAME, CREATED, EXC_INFO, N_TAKEN, IGNORED = N_TAKEN, CODE, N_SLOTS };
 
-static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_handle_error, *s_body_of, *s_resolve, *s_getMessage;
+static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_complain, *s_body_of, *s_resolve, *s_getMessage;
 static PyObject *s_name, *s_args;
 static PyObject *record_type, *record_get_message, *format_exception, *std_handle, *own_emit, *empty_text;
 static PyObject *slot_of; /* dict: field name -> enum slot */
@@ -304,8 +304,12 @@ static enum conv_result translate(struct conv *c, struct handler *h, PyObject *r
         r->timestamp_ns = (uint64_t)(created * 1e9);
     r->severity_number = severity_of(f.at[LEVELNO]);
     enum conv_result result = severity_text(c, f.at[LEVELNAME], &r->severity_text);
+    c->text_max -= c->text_max / 16; /* a huge body leaves room for attributes */
+    c->items_max -= c->items_max / 16;
     if (result != CONV_RAISED)
         result = body_of(c, h, record, &f, &r->body);
+    c->text_max = CONV_TEXT_MAX;
+    c->items_max = CONV_ITEMS_MAX;
     return result == CONV_RAISED ? result : attributes_of(c, h, &f, r);
 }
 
@@ -379,13 +383,13 @@ static bool complain(PyObject *self, PyObject *record)
 {
     if (!PyErr_ExceptionMatches(PyExc_Exception))
         return false;
-    PyObject *type, *value, *trace, *was_type, *was_value, *was_trace;
+    PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
-    PyErr_GetExcInfo(&was_type, &was_value, &was_trace);
-    PyErr_SetExcInfo(type, value, trace);
-    PyObject *said = PyObject_CallMethodObjArgs(self, s_handle_error, record, NULL);
-    PyErr_SetExcInfo(was_type, was_value, was_trace);
+    PyObject *said = value ? PyObject_CallMethodObjArgs(self, s_complain, record, value, NULL) : NULL;
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
     Py_XDECREF(said);
     return said != NULL;
 }
@@ -569,7 +573,7 @@ static bool names_init(void)
         const char *text;
     } names[] = {
         {&s_dict, "__dict__"}, {&s_filters, "filters"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"},
-        {&s_handle_error, "handleError"}, {&s_body_of, "_body_of"}, {&s_resolve, "_resolve"}, {&s_getMessage, "getMessage"},
+        {&s_complain, "_complain"}, {&s_body_of, "_body_of"}, {&s_resolve, "_resolve"}, {&s_getMessage, "getMessage"},
         {&s_name, "__name__"}, {&s_args, "args"}, {&empty_text, ""},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -7,9 +7,7 @@
 #include "ext.h"
 #include <stdlib.h>
 
-#define DEPTH_MAX 64
-#define ITEMS_MAX 10000
-#define TEXT_MAX ((size_t)3 << 20) /* so that what is left of a record passes gRPC servers, which take 4 MiB */
+#define DEPTH_MAX 30 /* three nested messages each: what decoders of protocol buffers take is 100 in all */
 
 struct conv_block {
     struct conv_block *next;
@@ -27,6 +25,8 @@ void conv_init(struct conv *c)
     c->at = c->room;
     c->end = c->room + sizeof c->room;
     c->items = c->text = 0;
+    c->items_max = CONV_ITEMS_MAX;
+    c->text_max = CONV_TEXT_MAX;
     c->body = false;
 }
 
@@ -120,7 +120,7 @@ static PyObject *without_surrogates(PyObject *unicode)
 /* The room that is left for text, taken by a text of n bytes: its first bytes that fit, whole characters. */
 static size_t cut(struct conv *c, const char *p, size_t n)
 {
-    size_t left = TEXT_MAX - c->text;
+    size_t left = c->text_max - c->text;
     if (n > left)
         for (n = left; n && ((unsigned char)p[n] & 0xc0) == 0x80;)
             n--;
@@ -193,8 +193,8 @@ static enum conv_result sequence(struct conv *c, PyObject *obj, weir_value *ret,
     Py_ssize_t n = PySequence_Size(obj);
     if (n < 0)
         return conv_failed();
-    if ((size_t)n > ITEMS_MAX - c->items)
-        n = (Py_ssize_t)(ITEMS_MAX - c->items);
+    if ((size_t)n > c->items_max - c->items)
+        n = (Py_ssize_t)(c->items_max - c->items);
     weir_value *items = conv_alloc(c, (size_t)n, sizeof *items);
     PyObject *it = items ? PyObject_GetIter(obj) : NULL;
     if (!it)
@@ -268,8 +268,8 @@ static enum conv_result map_entries(struct conv *c, PyObject *obj, const weir_at
     if (!list)
         return conv_failed();
     Py_ssize_t n = PyList_Size(list);
-    if ((size_t)n > ITEMS_MAX - c->items)
-        n = (Py_ssize_t)(ITEMS_MAX - c->items);
+    if ((size_t)n > c->items_max - c->items)
+        n = (Py_ssize_t)(c->items_max - c->items);
     weir_attr *attrs = conv_alloc(c, (size_t)n, sizeof *attrs);
     enum conv_result r = attrs ? CONV_OK : CONV_RAISED;
     size_t filled = 0;
@@ -311,7 +311,7 @@ static enum conv_result other(struct conv *c, PyObject *obj, weir_value *ret, in
 static enum conv_result value_at(struct conv *c, PyObject *obj, weir_value *ret, int depth)
 {
     *ret = weir_value_empty();
-    if (c->items >= ITEMS_MAX || obj == Py_None)
+    if (c->items >= c->items_max || obj == Py_None)
         return CONV_OK;
     c->items++;
     if (PyUnicode_Check(obj)) {
@@ -333,7 +333,7 @@ static enum conv_result value_at(struct conv *c, PyObject *obj, weir_value *ret,
         Py_ssize_t n;
         if (!conv_keep(c, obj) || PyBytes_AsStringAndSize(obj, &p, &n) < 0)
             return CONV_RAISED;
-        size_t left = TEXT_MAX - c->text, size = (size_t)n < left ? (size_t)n : left;
+        size_t left = c->text_max - c->text, size = (size_t)n < left ? (size_t)n : left;
         c->text += size;
         *ret = weir_value_bytes(p, size);
         return CONV_OK;

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Iterator, Optional
 
-_DEPTH_MAX = 64
+_DEPTH_MAX = 30  # as in value.c
 
 
 def _has_text(value: Any) -> bool:

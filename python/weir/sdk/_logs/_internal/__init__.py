@@ -356,6 +356,12 @@ class LoggingHandler(_weir.HandlerBase, logging.Handler):
     def _body_of(self, record: logging.LogRecord) -> Any:
         return body_of(self, record)
 
+    def _complain(self, record: logging.LogRecord, error: Exception) -> None:
+        try:
+            raise error  # handleError() wants it to be handled here
+        except Exception:
+            self.handleError(record)
+
     def flush(self) -> None:
         """Waits until what was logged is delivered, at most 5 s. With exporters written in Python it only sets that going: they
         may log, and logging's locks may be held here."""
