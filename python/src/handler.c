@@ -272,8 +272,9 @@ static enum conv_result attributes_of(struct conv *c, struct handler *h, struct 
     size_t before = n;
     if (result != CONV_RAISED && f->at[EXC_INFO] != Py_None && f->at[EXC_INFO] != Py_False)
         result = put_exception(c, attrs, &n, f->at[EXC_INFO]);
+    bool exception = n > before;
     for (size_t i = 0; result != CONV_RAISED && i < f->n; i++)
-        result = put_extra(c, h, &f->extras[i], n > before, attrs, &n, &r->event_name);
+        result = put_extra(c, h, &f->extras[i], exception, attrs, &n, &r->event_name);
     r->attributes = attrs;
     r->n_attributes = n;
     return result;

@@ -120,7 +120,7 @@ static PyObject *without_surrogates(PyObject *unicode)
 /* The room that is left for text, taken by a text of n bytes: its first bytes that fit, whole characters. */
 static size_t cut(struct conv *c, const char *p, size_t n)
 {
-    size_t left = c->text_max - c->text;
+    size_t left = c->text_max > c->text ? c->text_max - c->text : 0;
     if (n > left)
         for (n = left; n && ((unsigned char)p[n] & 0xc0) == 0x80;)
             n--;
@@ -333,7 +333,7 @@ static enum conv_result value_at(struct conv *c, PyObject *obj, weir_value *ret,
         Py_ssize_t n;
         if (!conv_keep(c, obj) || PyBytes_AsStringAndSize(obj, &p, &n) < 0)
             return CONV_RAISED;
-        size_t left = c->text_max - c->text, size = (size_t)n < left ? (size_t)n : left;
+        size_t left = c->text_max > c->text ? c->text_max - c->text : 0, size = (size_t)n < left ? (size_t)n : left;
         c->text += size;
         *ret = weir_value_bytes(p, size);
         return CONV_OK;

@@ -1,6 +1,7 @@
 """The same logging call into the stock LoggingHandler and ours: the records on the wire are the same, field by field.
 
-Both ways through ours are held against it: native, and with a processor written in Python in between.
+Both ways through ours are held against it, native and with a processor written in Python in between, each by the rules of the SDK's
+handler and by those of opentelemetry-instrumentation-logging.
 """
 import collections
 import dataclasses
@@ -16,6 +17,7 @@ import warnings
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.instrumentation.logging.handler import LoggingHandler as StockContribHandler
 from opentelemetry.sdk._logs import LoggerProvider as StockProvider
 from opentelemetry.sdk._logs import LoggingHandler as StockHandler
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter as StockMemory
@@ -24,6 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from conftest import Record, value_of
 from weir.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from weir.instrumentation.logging.handler import LoggingHandler as OurContribHandler
 from weir.sdk._logs import LoggerProvider, LoggingHandler, LogRecordProcessor
 from weir.sdk._logs.export import BatchLogRecordProcessor
 
@@ -42,7 +45,7 @@ class Untouched(LogRecordProcessor):
 class Both:
     """One logger with both handlers."""
 
-    def __init__(self, receiver, python_path, name):
+    def __init__(self, receiver, python_path, contrib, name):
         warnings.simplefilter('ignore')
         self.receiver = receiver
         self.memory = StockMemory()
@@ -52,7 +55,10 @@ class Both:
         if python_path:
             self.ours.add_log_record_processor(Untouched())
         self.ours.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(receiver.endpoint), schedule_delay_millis=50))
-        self.handlers = [StockHandler(logger_provider=self.stock), LoggingHandler(logger_provider=self.ours)]
+        if contrib:
+            self.handlers = [StockContribHandler(logger_provider=self.stock), OurContribHandler(logger_provider=self.ours)]
+        else:
+            self.handlers = [StockHandler(logger_provider=self.stock), LoggingHandler(logger_provider=self.ours)]
         self.logger = logging.getLogger(name)
         self.logger.handlers = list(self.handlers)
         self.logger.propagate = False
@@ -69,9 +75,9 @@ class Both:
         return sorted(theirs, key=lambda r: r.pb.time_unix_nano), sorted(ours, key=lambda r: r.pb.time_unix_nano)
 
 
-@pytest.fixture(params=['native', 'python'])
+@pytest.fixture(params=['native', 'python', 'contrib', 'contrib-python'])
 def both(request, receiver):
-    b = Both(receiver, request.param == 'python', 'same.' + request.param)
+    b = Both(receiver, 'python' in request.param, 'contrib' in request.param, 'same.' + request.param)
     yield b
     b.logger.handlers = []
     b.ours.shutdown()
@@ -232,6 +238,21 @@ def test_the_same_record(both, call):
     assert theirs and len(theirs) == len(ours)
     for one, other in zip(theirs, ours):
         assert_same(one, other)
+
+
+def test_event_names_and_code(receiver):
+    b = Both(receiver, False, True, 'same.code')
+    b.handlers[:] = [StockContribHandler(logger_provider=b.stock, log_code_attributes=True),
+                     OurContribHandler(logger_provider=b.ours, log_code_attributes=True)]
+    b.logger.handlers = list(b.handlers)
+    for extra in ({'event.name': 'old'}, {'otel.event.name': 'new'}, {'otel.event.name': None, 'event.name': 'old', 'k': 1}):
+        b.logger.info('x', extra=extra)
+    theirs, ours = b.records()
+    for one, other in zip(theirs, ours):
+        assert_same(one, other)
+    assert [r.pb.event_name for r in ours] == ['old', 'new', 'old'] and 'code.file.path' in ours[0].attributes
+    b.logger.handlers = []
+    b.ours.shutdown()
 
 
 def test_with_a_formatter(both):

@@ -157,6 +157,15 @@ def _export(exporter: LogRecordExporter, batch: Sequence[ReadableLogRecord]) -> 
         _weir.end_export()
 
 
+def _quietly(call: Callable[[], Any]) -> Any:
+    """What an exporter's flush or shutdown logs goes the way of what its export() logs."""
+    _weir.begin_export()
+    try:
+        return call()
+    finally:
+        _weir.end_export()
+
+
 # ---- processors ----
 
 class _ExportingProcessor(LogRecordProcessor):
@@ -270,12 +279,12 @@ class _PythonSimple:
             _export(self._exporter, (log_record.readable(),))
 
     def force_flush(self, timeout_millis: int) -> bool:
-        return self._exporter.force_flush(timeout_millis) is not False
+        return _quietly(lambda: self._exporter.force_flush(timeout_millis)) is not False
 
     def shutdown(self, timeout_millis: int) -> None:
         if not self._closed:
             self._closed = True
-            self._exporter.shutdown()
+            _quietly(self._exporter.shutdown)
 
 
 def _setting(given: int, variable: str, default: int) -> int:
@@ -376,7 +385,7 @@ class _PythonBatch:
             while self._gone < to and self._thread is not None and deadline.seconds() > 0:
                 self._cond.wait(deadline.seconds())
             done = self._gone >= to
-        return done and self._exporter.force_flush(deadline.millis()) is not False
+        return done and _quietly(lambda: self._exporter.force_flush(deadline.millis())) is not False
 
     def shutdown(self, timeout_millis: int) -> None:
         deadline = Deadline(timeout_millis)
@@ -390,4 +399,4 @@ class _PythonBatch:
             thread.join(deadline.seconds())
         while self._thread is None and self._queue and deadline.seconds() > 0:
             self._send(self._take())
-        self._exporter.shutdown()
+        _quietly(self._exporter.shutdown)
