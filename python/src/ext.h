@@ -58,6 +58,8 @@ bool values_init(void);
 /* One native processor with its exporter, in a provider of its own. */
 struct pipeline {
     PyObject_HEAD weir_provider *provider;
+    struct pipeline *next; /* with `listed`: in the list of those to be shut down at exit() */
+    bool listed;
     bool blocking;     /* emitting may wait for the network: the GIL is released meanwhile */
     PyObject *loggers; /* dict: scope name or InstrumentationScope -> address of its weir_logger */
     struct {

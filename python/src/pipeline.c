@@ -4,6 +4,8 @@
  *     Python one may change the record. So each native processor is a pipeline of its own, and weir.sdk._logs puts them in order.
  * (2) Waiting (flush, shutdown, the end of a pipeline, a simple processor's export) is done without the GIL. */
 #include "ext.h"
+#include <pthread.h>
+#include <stdlib.h>
 
 PyTypeObject *pipeline_type, *core_type;
 static PyTypeObject *exporter_type;
@@ -159,9 +161,53 @@ static PyObject *pipeline_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     return (PyObject *)p;
 }
 
+/* ---- the process's end without Python's: exit() called by a program around the interpreter, as uWSGI's master does ---- */
+
+static pthread_mutex_t leaving_mu = PTHREAD_MUTEX_INITIALIZER;
+static struct pipeline *leaving; /* under leaving_mu: those to be shut down at exit() */
+
+static void at_exit(void)
+{
+    pthread_mutex_lock(&leaving_mu); /* for good: who frees a pipeline now waits for the end of the process */
+    for (struct pipeline *p = leaving; p; p = p->next)
+        (void)weir_provider_shutdown(p->provider, 5000);
+}
+
+static void leaving_add(struct pipeline *p)
+{
+    static bool once;
+    pthread_mutex_lock(&leaving_mu);
+    if (!p->listed) {
+        p->next = leaving;
+        leaving = p;
+        p->listed = true;
+    }
+    if (!once)
+        once = atexit(at_exit) == 0;
+    pthread_mutex_unlock(&leaving_mu);
+}
+
+static void leaving_remove(struct pipeline *p)
+{
+    pthread_mutex_lock(&leaving_mu);
+    struct pipeline **at = &leaving;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    pthread_mutex_unlock(&leaving_mu);
+}
+
+static PyObject *pipeline_deliver_at_exit(PyObject *self, PyObject *none)
+{
+    leaving_add((struct pipeline *)self);
+    Py_RETURN_NONE;
+}
+
 static void pipeline_dealloc(PyObject *self)
 {
     struct pipeline *p = (struct pipeline *)self;
+    if (p->listed)
+        leaving_remove(p);
     weir_provider *provider = p->provider;
     if (provider) {
         Py_BEGIN_ALLOW_THREADS
@@ -401,6 +447,7 @@ static PyMethodDef pipeline_methods[] = {
     {"emit", pipeline_emit, METH_VARARGS, "Emits a record given by its parts."},
     {"force_flush", pipeline_force_flush, METH_O, "Delivers what was emitted before, within milliseconds; a weir_result."},
     {"shutdown", pipeline_shutdown, METH_O, "Delivers what is left, within milliseconds, and stops; a weir_result."},
+    {"deliver_at_exit", pipeline_deliver_at_exit, METH_NOARGS, "Shuts down at exit(), should Python's own atexit not come to it."},
     {"stats", pipeline_stats, METH_NOARGS, "Where the records went."},
     {"set_made_up_id", pipeline_set_made_up_id, METH_O, "In a forked child: the instance id of the provider's other pipelines."},
     {"resource", pipeline_resource, METH_NOARGS, "Attributes, schema URL and made-up instance id of the resource as it is sent."},

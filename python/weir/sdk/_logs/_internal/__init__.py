@@ -266,6 +266,8 @@ class LoggerProvider(APILoggerProvider):
                 self._python_path = True
             else:
                 self._pipelines += (native,)
+                if self._at_exit is not None:
+                    native.deliver_at_exit()
             self._wire()
 
     def get_logger(self, name: str, version: Optional[str] = None, schema_url: Optional[str] = None,
