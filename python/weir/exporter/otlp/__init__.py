@@ -72,7 +72,7 @@ class OTLPLogExporter(NativeExporter):
         try:
             self._native = make(compressed)
         except ValueError as e:
-            if not str(e).startswith('compression:'):
+            if 'compression: ' not in str(e):
                 raise
             _log.warning('%s; sending uncompressed', e)
             self._native = make('none')

@@ -25,6 +25,7 @@ OS_TYPE = 'os.type'
 OS_VERSION = 'os.version'
 PROCESS_COMMAND = 'process.command'
 PROCESS_COMMAND_ARGS = 'process.command_args'
+PROCESS_COMMAND_LINE = 'process.command_line'
 PROCESS_EXECUTABLE_NAME = 'process.executable.name'
 PROCESS_EXECUTABLE_PATH = 'process.executable.path'
 PROCESS_PARENT_PID = 'process.parent_pid'
@@ -121,14 +122,24 @@ class OTELResourceDetector(ResourceDetector):
 
 
 class ProcessResourceDetector(ResourceDetector):
+    """The process; its arguments only when asked for, since they may hold secrets."""
+
+    def __init__(self, raise_on_error: bool = False, *, include_command_args: bool = False) -> None:
+        super().__init__(raise_on_error)
+        self._include_command_args = include_command_args
+
     def detect(self) -> Resource:
         version = '.'.join(map(str, sys.version_info[:3] if sys.version_info[3] == 'final' else sys.version_info))
-        return Resource({
+        command = list(getattr(sys, 'orig_argv', sys.argv))
+        found = {
             PROCESS_RUNTIME_NAME: sys.implementation.name, PROCESS_RUNTIME_VERSION: version, PROCESS_RUNTIME_DESCRIPTION: sys.version,
             PROCESS_PID: os.getpid(), PROCESS_PARENT_PID: os.getppid(), PROCESS_EXECUTABLE_PATH: sys.executable or '',
-            PROCESS_EXECUTABLE_NAME: os.path.basename(sys.executable or ''),
-            PROCESS_COMMAND: sys.argv[0] if sys.argv else '', PROCESS_COMMAND_ARGS: list(sys.argv),
-        })
+            PROCESS_EXECUTABLE_NAME: os.path.basename(sys.executable or ''), PROCESS_COMMAND: command[0] if command else '',
+        }
+        if self._include_command_args:
+            found[PROCESS_COMMAND_ARGS] = command
+            found[PROCESS_COMMAND_LINE] = ' '.join(command)
+        return Resource(found)
 
 
 class OsResourceDetector(ResourceDetector):
