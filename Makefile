@@ -10,7 +10,7 @@ asan_options = -Db_sanitize=address,undefined -Db_lundef=false -Dui=disabled
 tsan_options = -Db_sanitize=thread -Db_lundef=false -Dui=disabled
 fuzz_options = -Dfuzzing=true $(asan_options)
 
-.PHONY: all setup clients run check interop ci asan tsan build-asan build-tsan build-fuzz fuzz bench lint install clean help
+.PHONY: all setup clients run python check interop ci asan tsan build-asan build-tsan build-fuzz fuzz bench lint install clean help
 
 all: setup ## Set up what is missing and build the optimised program, build/weir (the default)
 	@test -f build/build.ninja || meson setup build
@@ -27,8 +27,16 @@ clients:
 run: all ## Start everything with the demo services, print the page's address and a query; Ctrl-C stops it all
 	@tools/run
 
-check: all clients ## Run every test: unit tests, fuzz corpora, the page's tests, end-to-end tests
-	@tools/check unit e2e
+python: setup ## Build the Python package's wheel into build/python-dist
+	@$(SETUP) build python
+	@mkdir -p build
+	@test -x build/wheel-venv/bin/pip || python3 -m venv build/wheel-venv
+	@rm -rf build/python-dist
+	@build/wheel-venv/bin/pip wheel -q --disable-pip-version-check --no-deps -w build/python-dist .
+	@ls build/python-dist/*.whl
+
+check: all clients ## Run every test: unit tests, fuzz corpora, the page's tests, end-to-end tests, the Python package's
+	@tools/check unit e2e python
 
 interop: all clients ## Run our processes beside the stock OpenTelemetry Collector (builds it; needs Go)
 	@tools/stock-collector
@@ -36,7 +44,7 @@ interop: all clients ## Run our processes beside the stock OpenTelemetry Collect
 
 ci: all clients build-asan ## What CI runs: lint, unit and protocol tests under ASan and UBSan, then all of `make check`
 	@$(SETUP) build lint
-	@tools/check lint asan asan-e2e unit e2e
+	@tools/check lint asan asan-e2e unit e2e python
 
 build-asan: setup
 	@test -f build-asan/build.ninja || meson setup build-asan $(asan_options)
