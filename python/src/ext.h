@@ -37,6 +37,17 @@ enum conv_result {
     CONV_RAISED /* something that is no mere Exception (KeyboardInterrupt ...), or no memory: to be passed on */
 };
 void conv_init(struct conv *c);
+/* Around the body's conversion: a huge one leaves room for attributes. */
+static inline void conv_body_limits(struct conv *c)
+{
+    c->text_max = CONV_TEXT_MAX - CONV_TEXT_MAX / 16;
+    c->items_max = CONV_ITEMS_MAX - CONV_ITEMS_MAX / 16;
+}
+static inline void conv_all_limits(struct conv *c)
+{
+    c->text_max = CONV_TEXT_MAX;
+    c->items_max = CONV_ITEMS_MAX;
+}
 void conv_done(struct conv *c);
 void *conv_alloc(struct conv *c, size_t n, size_t size); /* NULL, and an exception is set */
 bool conv_keep(struct conv *c, PyObject *obj);           /* takes a new reference; false: exception is set */

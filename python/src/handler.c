@@ -9,26 +9,19 @@
  *     took from the record we hold; nested records are counted and, beyond a depth, dropped.
  * (3) A record is never lost to a failing __str__ or format: logging's handleError() says what failed, the rest is sent.
  * (4) handle() and emit() that a subclass overrides are called as logging.Handler would. */
-#include "ext.h"
+#include "handler.h"
 
 _Thread_local int exporting;
 
-struct handler {
-    PyObject_HEAD PyObject *core; /* struct core; NULL: ask resolve() */
-    PyTypeObject *seen_type;      /* the class that `own` was found for; borrowed: it is the object's own class */
-    bool own;                     /* emit() is ours, so handle() may do it all */
-    char contrib;                 /* the rules of opentelemetry-instrumentation-logging: event name, body always text */
-    char code;                    /* code.* attributes */
-};
-
 /* ---- the record's fields ---- */
 
-enum slot { NAME, MSG, ARGS, LEVELNAME, LEVELNO, PATHNAME, LINENO, FUNCNAME, CREATED, EXC_INFO, N_TAKEN, IGNORED = N_TAKEN, CODE, N_SLOTS };
-
-static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_complain, *s_body_of, *s_resolve, *s_getMessage;
+static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_handle, *s_complain, *s_body_of, *s_resolve, *s_getMessage;
 static PyObject *s_name, *s_args;
-static PyObject *record_type, *record_get_message, *format_exception, *std_handle, *own_emit, *empty_text;
-static PyObject *slot_of; /* dict: field name -> enum slot */
+PyObject *record_type;
+static PyObject *record_get_message, *format_exception, *std_handle, *own_emit, *own_handle;
+static PyTypeObject *handler_type;
+PyObject *empty_text;
+PyObject *slot_of;
 
 /* The fields of a LogRecord in the order this Python puts them, so that most are found by comparing one pointer. */
 #define EXPECTED_MAX 40
@@ -38,17 +31,7 @@ static struct {
 } expected[EXPECTED_MAX];
 static int n_expected;
 
-struct extra {
-    PyObject *key, *value;
-};
-struct fields {
-    PyObject *at[N_SLOTS];
-    struct extra *extras;
-    size_t n, cap;
-    struct extra room[24];
-};
-
-static bool add_extra(struct conv *c, struct fields *f, PyObject *key, PyObject *value)
+bool add_extra(struct conv *c, struct fields *f, PyObject *key, PyObject *value)
 {
     if (f->n == f->cap) {
         struct extra *grown = conv_alloc(c, f->cap * 2, sizeof *grown);
@@ -91,10 +74,12 @@ static bool fields_take(struct conv *c, PyObject *dict, bool code, struct fields
 
 /* ---- severity ---- */
 
-static int severity_of(PyObject *levelno)
+int severity_of(PyObject *levelno)
 {
-    int overflow;
+    int overflow = 0;
     long long n = PyLong_Check(levelno) ? PyLong_AsLongLongAndOverflow(levelno, &overflow) : 0;
+    if (overflow > 0)
+        return WEIR_SEVERITY_FATAL4;
     if (n < 10)
         return 0;
     if (n > 53)
@@ -103,7 +88,7 @@ static int severity_of(PyObject *levelno)
     return 4 * range + 1 + (within < 3 ? within : 3);
 }
 
-static enum conv_result severity_text(struct conv *c, PyObject *levelname, weir_string *ret)
+enum conv_result severity_text(struct conv *c, PyObject *levelname, weir_string *ret)
 {
     if (!PyUnicode_Check(levelname))
         return conv_str(c, levelname, ret);
@@ -255,7 +240,7 @@ static enum conv_result put_extra(struct conv *c, struct handler *h, struct extr
     return r;
 }
 
-static enum conv_result attributes_of(struct conv *c, struct handler *h, struct fields *f, weir_log_record *r)
+enum conv_result attributes_of(struct conv *c, struct handler *h, struct fields *f, weir_log_record *r)
 {
     weir_attr *attrs = conv_alloc(c, f->n + 6, sizeof *attrs);
     size_t n = 0;
@@ -288,10 +273,7 @@ static enum conv_result translate(struct conv *c, struct handler *h, PyObject *r
     PyObject *dict = PyObject_GetAttr(record, s_dict);
     if (!dict)
         return CONV_RAISED;
-    memset(f.at, 0, sizeof f.at);
-    f.extras = f.room;
-    f.n = 0;
-    f.cap = sizeof f.room / sizeof *f.room;
+    fields_init(&f);
     bool taken = PyDict_Check(dict) && fields_take(c, dict, h->code, &f);
     Py_DECREF(dict);
     if (!taken) {
@@ -305,19 +287,15 @@ static enum conv_result translate(struct conv *c, struct handler *h, PyObject *r
         r->timestamp_ns = (uint64_t)(created * 1e9);
     r->severity_number = severity_of(f.at[LEVELNO]);
     enum conv_result result = severity_text(c, f.at[LEVELNAME], &r->severity_text);
-    c->text_max -= c->text_max / 16; /* a huge body leaves room for attributes */
-    c->items_max -= c->items_max / 16;
+    conv_body_limits(c);
     if (result != CONV_RAISED)
         result = body_of(c, h, record, &f, &r->body);
-    c->text_max = CONV_TEXT_MAX;
-    c->items_max = CONV_ITEMS_MAX;
+    conv_all_limits(c);
     return result == CONV_RAISED ? result : attributes_of(c, h, &f, r);
 }
 
-/* How deep records may nest that conversions log: a __str__ that logs itself ends here. */
-#define DEPTH_MAX 4
-static _Thread_local int depth;
-static uint64_t n_nested; /* dropped: nested too deep, or logged by a Python exporter */
+_Thread_local int nesting;
+uint64_t n_nested;
 
 static bool emit_native(struct handler *h, PyObject *pipelines, PyObject *record)
 {
@@ -336,8 +314,7 @@ static bool emit_native(struct handler *h, PyObject *pipelines, PyObject *record
     return result != CONV_RAISED;
 }
 
-/* The core to emit to; a new reference, or NULL with or without an exception: then there is none. */
-static PyObject *core_of(struct handler *h)
+PyObject *core_of(struct handler *h)
 {
     if (h->core) {
         Py_INCREF(h->core);
@@ -351,7 +328,7 @@ static PyObject *core_of(struct handler *h)
 
 static bool emit_record(struct handler *h, PyObject *record)
 {
-    if (exporting || depth >= DEPTH_MAX) {
+    if (exporting || nesting >= NESTING_MAX) {
         n_nested++;
         return true;
     }
@@ -360,7 +337,7 @@ static bool emit_record(struct handler *h, PyObject *record)
         return !PyErr_Occurred();
     struct core *to = (struct core *)core;
     bool ok = true;
-    depth++;
+    nesting++;
     if (to->slow) {
         PyObject *slow = to->slow;
         Py_INCREF(slow);
@@ -374,7 +351,7 @@ static bool emit_record(struct handler *h, PyObject *record)
         ok = emit_native(h, pipelines, record);
         Py_DECREF(pipelines);
     }
-    depth--;
+    nesting--;
     Py_DECREF(core);
     return ok;
 }
@@ -427,6 +404,24 @@ static bool find_own(struct handler *h)
     h->seen_type = Py_TYPE(h);
     Py_XDECREF(emit);
     return h->own;
+}
+
+bool handler_is_bare(PyObject *obj)
+{
+    if (!handler_type || !PyObject_TypeCheck(obj, handler_type))
+        return false;
+    struct handler *h = (struct handler *)obj;
+    if (h->seen_type == Py_TYPE(h) ? !h->own : !find_own(h))
+        return false;
+    PyObject *handle = PyObject_GetAttr((PyObject *)Py_TYPE(h), s_handle);
+    PyObject *filters = handle == own_handle ? PyObject_GetAttr(obj, s_filters) : NULL;
+    PyObject *formatter = filters ? PyObject_GetAttr(obj, s_formatter) : NULL;
+    bool bare = formatter == Py_None && PyList_Check(filters) && PyList_Size(filters) == 0;
+    Py_XDECREF(handle);
+    Py_XDECREF(filters);
+    Py_XDECREF(formatter);
+    PyErr_Clear();
+    return bare;
 }
 
 static PyObject *handler_handle(PyObject *self, PyObject *record)
@@ -573,7 +568,7 @@ static bool names_init(void)
         PyObject **at;
         const char *text;
     } names[] = {
-        {&s_dict, "__dict__"}, {&s_filters, "filters"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"},
+        {&s_dict, "__dict__"}, {&s_filters, "filters"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"}, {&s_handle, "handle"},
         {&s_complain, "_complain"}, {&s_body_of, "_body_of"}, {&s_resolve, "_resolve"}, {&s_getMessage, "getMessage"},
         {&s_name, "__name__"}, {&s_args, "args"}, {&empty_text, ""},
     };
@@ -585,17 +580,18 @@ static bool names_init(void)
 
 bool handlers_init(PyObject *module)
 {
-    static PyTypeObject *type;
     static PyMethodDef functions[] = {
         {"begin_export", begin_export, METH_NOARGS, "What this thread logs from now on is not for our handlers."},
         {"end_export", end_export, METH_NOARGS, "Undoes begin_export()."},
         {"nested_dropped", nested_dropped, METH_NOARGS, "Records dropped because an exporter, or too deep a conversion, logged them."},
         {NULL, NULL, 0, NULL}};
-    if (!type && !(names_init() && slots_init() && logging_init() && expected_init()))
+    if (!handler_type && !(names_init() && slots_init() && logging_init() && expected_init()))
         return false;
-    if (PyModule_AddFunctions(module, functions) < 0 || !add_type(module, "HandlerBase", &handler_spec, &type))
+    if (PyModule_AddFunctions(module, functions) < 0 || !add_type(module, "HandlerBase", &handler_spec, &handler_type))
         return false;
-    if (!own_emit)
-        own_emit = PyObject_GetAttr((PyObject *)type, s_emit);
-    return own_emit != NULL;
+    if (!own_emit) {
+        own_emit = PyObject_GetAttr((PyObject *)handler_type, s_emit);
+        own_handle = PyObject_GetAttr((PyObject *)handler_type, s_handle);
+    }
+    return own_emit && own_handle && loggers_init(module);
 }

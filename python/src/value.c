@@ -25,8 +25,7 @@ void conv_init(struct conv *c)
     c->at = c->room;
     c->end = c->room + sizeof c->room;
     c->items = c->text = 0;
-    c->items_max = CONV_ITEMS_MAX;
-    c->text_max = CONV_TEXT_MAX;
+    conv_all_limits(c);
     c->body = false;
 }
 

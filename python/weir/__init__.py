@@ -39,10 +39,17 @@ from weir.sdk._logs.export import (
 )
 from weir.sdk.resources import Resource
 
+
+def accelerate_logging(on: bool = True) -> None:
+    """Has Logger.debug(), info(), warning(), error(), critical() and log() go their way in C where the only handler they come to is
+    ours, without filters and formatters. Everything else they do as before. See docs/python.md."""
+    _weir.accelerate(on)
+
+
 __version__ = _weir.version
 
 __all__ = [
-    'BatchLogRecordProcessor', 'ConcurrentMultiLogRecordProcessor', 'ConsoleLogExporter', 'ConsoleLogRecordExporter',
+    'accelerate_logging', 'BatchLogRecordProcessor', 'ConcurrentMultiLogRecordProcessor', 'ConsoleLogExporter', 'ConsoleLogRecordExporter',
     'InMemoryLogExporter', 'InMemoryLogRecordExporter', 'LogExporter', 'LogExportResult', 'Logger', 'LoggerProvider',
     'LoggingHandler', 'LogRecord', 'LogRecordExporter', 'LogRecordExportResult', 'LogRecordLimits', 'LogRecordProcessor',
     'NoOpLogger', 'NoOpLoggerProvider', 'OTLPLogExporter', 'ReadableLogRecord', 'ReadWriteLogRecord', 'Resource', 'SeverityNumber',
