@@ -67,7 +67,7 @@ def main():
     endpoint = f'http://127.0.0.1:{sink.stdout.readline().strip()}'
     warnings.simplefilter('ignore', DeprecationWarning)
     handlers = {'nothing': (Nothing(), None)}
-    import weir  # noqa: F401
+    import weir
     handlers['weir'] = weir_handler(endpoint)
     alone = []  # before the stock SDK, and with it the OpenTelemetry API, is loaded
     log = logging.getLogger('bench')
@@ -78,7 +78,7 @@ def main():
         alone += one_round(log, calls)
         handlers['weir'][1].force_flush()
     handlers['stock'] = stock_handler(endpoint)
-    took = {name: [] for name in handlers}
+    took, accelerated = {name: [] for name in handlers}, []
     for number in range(rounds + 1):
         for name, (handler, provider) in handlers.items():
             log.handlers = [handler]
@@ -87,12 +87,20 @@ def main():
                 took[name] += measured
             if provider is not None:
                 provider.force_flush()
+        weir.accelerate_logging()
+        log.handlers = [handlers['weir'][0]]
+        measured = one_round(log, calls)
+        accelerated += measured if number else []
+        weir.accelerate_logging(False)
+        handlers['weir'][1].force_flush()
     took['weir, no OpenTelemetry API loaded'] = alone
+    took['weir, accelerate_logging()'] = accelerated
     for name, values in took.items():
         values.sort()
         print(f'{name:36} median {values[len(values) // 2] / 1000:7.2f} µs   p99 {values[len(values) * 99 // 100] / 1000:7.2f} µs')
     median = {name: values[len(values) // 2] for name, values in took.items()}
     print(f'stock / weir, whole call: {median["stock"] / median["weir"]:.1f}')
+    print(f'stock / weir, whole call, accelerated: {median["stock"] / median["weir, accelerate_logging()"]:.1f}')
     print(f'stock / weir, what the handler adds: {(median["stock"] - median["nothing"]) / (median["weir"] - median["nothing"]):.1f}')
     print('weir:', handlers['weir'][1].stats())
     for _, provider in handlers.values():
