@@ -14,7 +14,7 @@
 
 static PyObject *logger_type, *logging_dict, *level_to_name, *source_file, *abc_mapping;
 static PyObject *s_factory, *s_handlers, *s_filters, *s_propagate, *s_parent, *s_disabled, *s_cache, *s_isEnabledFor, *s_level, *s_name;
-static PyObject *s_f_back, *s_co_filename, *s_co_name, *s_extra;
+static PyObject *s_f_back, *s_f_lasti, *s_co_filename, *s_co_name, *s_extra;
 
 /* Logger's methods between info() and a handler. */
 static struct {
@@ -112,65 +112,65 @@ static PyObject *only_handler(PyObject *logger)
 
 /* ---- where ---- */
 
-/* What is asked of code objects, by their address; each is held. */
-#define CODES_CACHED 256
-static struct {
-    PyObject *code, *file, *function;
+/* Places that log, by code object and instruction, which are found sooner than a line number. Each holds what it names. */
+#define SITES_CACHED 1024
+struct site {
+    PyObject *code, *file, *function, *line;
+    long instruction;
     bool internal; /* logging's own, to be passed over as findCaller() does */
-} codes[CODES_CACHED];
+};
+static struct site sites[SITES_CACHED];
 
-static bool code_known(PyObject *code, size_t at)
+static struct site *site_of(PyObject *frame)
 {
-    if (codes[at].code == code)
-        return true;
-    PyObject *file = PyObject_GetAttr(code, s_co_filename), *function = PyObject_GetAttr(code, s_co_name);
-    if (!file || !function || !PyUnicode_Check(file)) {
-        Py_XDECREF(file);
-        Py_XDECREF(function);
-        PyErr_Clear();
-        return false;
+    PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame), *lasti = PyObject_GetAttr(frame, s_f_lasti);
+    long instruction = lasti ? PyLong_AsLong(lasti) : -1;
+    Py_XDECREF(lasti);
+    struct site *s = &sites[(((uintptr_t)code >> 5) + (size_t)instruction) % SITES_CACHED];
+    if (s->code == code && s->instruction == instruction) {
+        Py_DECREF(code);
+        return s;
     }
-    Py_XDECREF(codes[at].code);
-    Py_XDECREF(codes[at].file);
-    Py_XDECREF(codes[at].function);
-    Py_INCREF(code);
-    codes[at].code = code;
-    codes[at].file = file;
-    codes[at].function = function;
-    codes[at].internal = PyUnicode_Compare(file, source_file) == 0;
-    return true;
+    struct site fresh = {.code = code, .instruction = instruction}, old = *s;
+    fresh.file = PyObject_GetAttr(code, s_co_filename);
+    fresh.function = PyObject_GetAttr(code, s_co_name);
+    fresh.line = PyLong_FromLong(PyFrame_GetLineNumber((PyFrameObject *)frame));
+    bool ok = fresh.file && fresh.function && fresh.line && PyUnicode_Check(fresh.file);
+    if (ok) {
+        fresh.internal = PyUnicode_Compare(fresh.file, source_file) == 0;
+        *s = fresh;
+    } else {
+        old = fresh;
+    }
+    Py_XDECREF(old.code);
+    Py_XDECREF(old.file);
+    Py_XDECREF(old.function);
+    Py_XDECREF(old.line);
+    return ok ? s : NULL;
 }
 
 /* File, function and line of the caller; false when it cannot be told. */
 static bool where(struct conv *c, struct fields *f)
 {
     PyObject *frame = (PyObject *)PyEval_GetFrame();
+    struct site *s = NULL;
     Py_XINCREF(frame);
-    while (frame && frame != Py_None) {
-        PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
-        size_t at = ((uintptr_t)code >> 5) % CODES_CACHED;
-        bool known = code_known(code, at);
-        Py_DECREF(code);
-        if (!known)
-            break;
-        if (!codes[at].internal) {
-            PyObject *line = PyLong_FromLong(PyFrame_GetLineNumber((PyFrameObject *)frame));
-            f->at[PATHNAME] = codes[at].file;
-            f->at[FUNCNAME] = codes[at].function;
-            f->at[LINENO] = line;
-            bool ok = line && conv_keep(c, line) && conv_keep(c, codes[at].file) && conv_keep(c, codes[at].function);
-            Py_XDECREF(line);
-            Py_DECREF(frame);
-            PyErr_Clear();
-            return ok;
-        }
+    while (frame && frame != Py_None && (s = site_of(frame)) && s->internal) {
         PyObject *back = PyObject_GetAttr(frame, s_f_back);
         Py_DECREF(frame);
         frame = back;
+        s = NULL;
     }
     Py_XDECREF(frame);
     PyErr_Clear();
-    return false;
+    if (!s)
+        return false;
+    f->at[PATHNAME] = s->file;
+    f->at[FUNCNAME] = s->function;
+    f->at[LINENO] = s->line;
+    bool ok = conv_keep(c, s->file) && conv_keep(c, s->function) && conv_keep(c, s->line);
+    PyErr_Clear();
+    return ok;
 }
 
 /* ---- what ---- */
@@ -405,7 +405,7 @@ static bool names_init(void)
     } names[] = {
         {&s_factory, "_logRecordFactory"}, {&s_handlers, "handlers"}, {&s_filters, "filters"}, {&s_propagate, "propagate"},
         {&s_parent, "parent"}, {&s_disabled, "disabled"}, {&s_cache, "_cache"}, {&s_isEnabledFor, "isEnabledFor"},
-        {&s_level, "level"}, {&s_name, "name"}, {&s_f_back, "f_back"}, {&s_co_filename, "co_filename"}, {&s_co_name, "co_name"},
+        {&s_level, "level"}, {&s_name, "name"}, {&s_f_back, "f_back"}, {&s_f_lasti, "f_lasti"}, {&s_co_filename, "co_filename"}, {&s_co_name, "co_name"},
         {&s_extra, "extra"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

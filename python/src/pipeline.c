@@ -515,20 +515,50 @@ static PyType_Spec core_spec = {"weir._weir.Core", sizeof(struct core), 0, Py_TP
 
 /* ---- trace context ---- */
 
-static PyObject *s_trace_module, *s_get_current_span, *s_get_span_context, *s_trace_id, *s_span_id, *s_trace_flags;
-static PyObject *get_current_span;    /* once the app has loaded opentelemetry.trace */
-static PyObject *no_span, *last_span; /* its INVALID_SPAN; the span of last_trace */
-static weir_trace_context last_trace;
+static PyObject *s_trace_module, *s_context_module, *s_get_span_context, *s_trace_id, *s_span_id, *s_trace_flags;
+static PyObject *get_current, *get_current_span; /* once the app has loaded opentelemetry.trace */
+
+/* What contexts held, by their address. A context never changes, nor do its span's ids; a weak reference tells whether the address
+ * is still that of the same one. */
+#define CONTEXTS_CACHED 16
+static struct {
+    PyObject *weak;
+    bool has_span;
+    weir_trace_context trace;
+} contexts[CONTEXTS_CACHED];
+
+/* opentelemetry.context.get_current(), or what that comes to with the API's usual runtime context: get() of a ContextVar. */
+static PyObject *find_get_current(PyObject *module)
+{
+    PyObject *runtime = PyObject_GetAttrString(module, "_RUNTIME_CONTEXT");
+    PyObject *variable = runtime ? PyObject_GetAttrString(runtime, "_current_context") : NULL;
+    PyObject *contextvars = variable ? PyImport_ImportModule("contextvars") : NULL;
+    PyObject *type = contextvars ? PyObject_GetAttrString(contextvars, "ContextVar") : NULL;
+    PyObject *get = type && PyObject_IsInstance(variable, type) == 1 ? PyObject_GetAttrString(variable, "get") : NULL;
+    Py_XDECREF(runtime);
+    Py_XDECREF(variable);
+    Py_XDECREF(contextvars);
+    Py_XDECREF(type);
+    PyErr_Clear();
+    return get ? get : PyObject_GetAttrString(module, "get_current");
+}
 
 static bool trace_find(void)
 {
-    PyObject *module = PyDict_GetItemWithError(PyImport_GetModuleDict(), s_trace_module);
-    if (!module)
+    PyObject *trace = PyDict_GetItemWithError(PyImport_GetModuleDict(), s_trace_module);
+    PyObject *context = trace ? PyDict_GetItemWithError(PyImport_GetModuleDict(), s_context_module) : NULL;
+    if (!context)
         return false;
-    get_current_span = PyObject_GetAttr(module, s_get_current_span); /* not yet, while it is being imported */
-    no_span = get_current_span ? PyObject_GetAttrString(module, "INVALID_SPAN") : NULL;
+    PyObject *span = PyObject_GetAttrString(trace, "get_current_span"); /* not yet, while it is being imported */
+    PyObject *current = span ? find_get_current(context) : NULL;
+    if (current) {
+        get_current = current;
+        get_current_span = span;
+    } else {
+        Py_XDECREF(span);
+    }
     PyErr_Clear();
-    return get_current_span;
+    return current;
 }
 
 static bool span_ids(PyObject *span, weir_trace_context *ret)
@@ -550,35 +580,39 @@ static bool span_ids(PyObject *span, weir_trace_context *ret)
     return ok;
 }
 
-bool trace_current(weir_trace_context *ret)
+static bool trace_of_context(PyObject *context, weir_trace_context *ret)
 {
-    if (!get_current_span && !trace_find()) {
-        PyErr_Clear();
-        return false;
-    }
-    PyObject *span = PyObject_CallObject(get_current_span, NULL);
-    if (!span)
-        PyErr_Clear();
-    if (!span || span == no_span) {
-        Py_XDECREF(span);
-        return false;
-    }
-    if (span == last_span) { /* a span's context never changes */
-        Py_DECREF(span);
-        *ret = last_trace;
-        return true;
+    size_t at = ((uintptr_t)context >> 5) % CONTEXTS_CACHED;
+    if (contexts[at].weak && PyWeakref_GetObject(contexts[at].weak) == context) {
+        *ret = contexts[at].trace;
+        return contexts[at].has_span;
     }
     weir_trace_context trace = {0};
-    bool ok = span_ids(span, &trace);
-    if (ok) {
-        PyObject *before = last_span;
-        last_trace = *ret = trace;
-        last_span = span;
-        Py_XDECREF(before);
-    } else {
-        Py_DECREF(span);
+    PyObject *span = PyObject_CallFunctionObjArgs(get_current_span, context, NULL);
+    bool has = span && span_ids(span, &trace);
+    Py_XDECREF(span);
+    PyErr_Clear();
+    PyObject *weak = PyWeakref_NewRef(context, NULL), *before = contexts[at].weak;
+    PyErr_Clear();
+    contexts[at].weak = weak;
+    contexts[at].has_span = has;
+    contexts[at].trace = trace;
+    Py_XDECREF(before);
+    *ret = trace;
+    return has;
+}
+
+bool trace_current(weir_trace_context *ret)
+{
+    if (!get_current && !trace_find()) {
+        PyErr_Clear();
+        return false;
     }
-    return ok;
+    PyObject *context = PyObject_CallObject(get_current, NULL);
+    bool has = context && trace_of_context(context, ret);
+    Py_XDECREF(context);
+    PyErr_Clear();
+    return has;
 }
 
 bool pipelines_init(PyObject *module)
@@ -588,7 +622,7 @@ bool pipelines_init(PyObject *module)
     const struct {
         PyObject **at;
         const char *text;
-    } names[] = {{&s_trace_module, "opentelemetry.trace"}, {&s_get_current_span, "get_current_span"},
+    } names[] = {{&s_trace_module, "opentelemetry.trace"}, {&s_context_module, "opentelemetry.context"},
                  {&s_get_span_context, "get_span_context"}, {&s_trace_id, "trace_id"}, {&s_span_id, "span_id"},
                  {&s_trace_flags, "trace_flags"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
