@@ -88,7 +88,7 @@ extern PyTypeObject *pipeline_type, *core_type;
 weir_logger *pipeline_logger(struct pipeline *p, PyObject *scope);
 void pipelines_emit(PyObject *pipelines, PyObject *scope, const weir_log_record *r);
 /* The current span's ids, from the OpenTelemetry API if the app has loaded it. False: none. */
-bool trace_current(weir_trace_context *ret);
+bool otel_trace_current(weir_trace_context *ret);
 bool pipelines_init(PyObject *module);
 
 /* ---- module (module.c) ---- */

@@ -306,7 +306,7 @@ static bool emit_native(struct handler *h, PyObject *pipelines, PyObject *record
     conv_init(&c);
     enum conv_result result = translate(&c, h, record, &name, &r);
     if (result != CONV_RAISED) {
-        if (trace_current(&trace))
+        if (otel_trace_current(&trace))
             r.trace = &trace;
         pipelines_emit(pipelines, PyUnicode_Check(name) ? name : empty_text, &r);
     }

@@ -2,6 +2,7 @@
  * is marked as such, so that a forked child gets one of its own, and is read again there. */
 #include "sdk/encode.h"
 #include "sdk/pipeline.h"
+#include <unistd.h>
 
 weir_resource *inside_resource_new(const weir_attr *attrs, size_t n, const char *schema_url, const char *made_up_id);
 const weir_resource *inside_provider_resource(const weir_provider *provider);
@@ -14,6 +15,7 @@ weir_resource *inside_resource_new(const weir_attr *attrs, size_t n, const char 
     if (!r || !made_up_id)
         return r;
     r->made_up_instance_id = arena_sv(&r->mem, sv_of(made_up_id));
+    r->made_in = getpid();
     if (r->made_up_instance_id.p)
         return r;
     weir_resource_free(r);
@@ -30,7 +32,7 @@ const char *inside_made_up_id(const weir_resource *resource)
     return resource && resource->made_up_instance_id.n ? resource->made_up_instance_id.p : NULL;
 }
 
-/* As after_fork_child() of provider.c: the id is replaced where it stands. */
+/* Both ids are as long as a UUID is written: it is replaced where it stands. */
 void inside_set_made_up_id(weir_provider *provider, const char *id)
 {
     sv before = provider->resource->made_up_instance_id;

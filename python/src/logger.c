@@ -268,7 +268,7 @@ static enum conv_result emit(PyObject *logger, struct handler *h, struct core *c
     if (result == CONV_OK)
         result = attributes_of(&c, h, &f, &r) == CONV_RAISED ? CONV_RAISED : CONV_OK;
     if (result == CONV_OK) {
-        if (trace_current(&trace))
+        if (otel_trace_current(&trace))
             r.trace = &trace;
         pipelines_emit(core->pipelines, name, &r);
     }

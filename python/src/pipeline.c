@@ -6,6 +6,7 @@
 #include "ext.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <strings.h>
 
 PyTypeObject *pipeline_type, *core_type;
 static PyTypeObject *exporter_type;
@@ -26,7 +27,7 @@ static weir_exporter *exporter_make(PyObject *args)
     if (!PyArg_ParseTuple(args, "izzLzzzzi:Exporter", &protocol, &o.endpoint, &o.headers, &timeout_ms, &o.compression,
                           &o.certificate, &o.client_certificate, &o.client_key, &o.insecure))
         return NULL;
-    if (protocol < WEIR_OTLP_DEFAULT || protocol > WEIR_OTLP_HTTP_PROTOBUF) {
+    if (protocol < WEIR_OTLP_DEFAULT || protocol > WEIR_OTLP_HTTP_JSON) {
         PyErr_SetString(PyExc_ValueError, "no such protocol");
         return NULL;
     }
@@ -100,7 +101,7 @@ static weir_resource *resource_of(PyObject *attributes, const char *schema_url, 
 }
 
 struct batch_args {
-    const char *schema_url, *made_up_id, *spool_dir;
+    const char *schema_url, *made_up_id;
     int simple;
     weir_batch_options o;
     weir_limits limits;
@@ -130,22 +131,27 @@ static weir_provider *provider_make(struct exporter *e, PyObject *attributes, st
 static PyObject *pipeline_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"exporter", "attributes", "schema_url", "made_up_id", "simple", "max_queue_size",
-                            "max_export_batch_size", "schedule_delay_ms", "export_timeout_ms", "max_queue_bytes",
-                            "max_export_batch_bytes", "attribute_count", "attribute_value_length", NULL};
+                            "max_export_batch_size", "schedule_delay_ms", "export_timeout_ms", "ring_bytes",
+                            "max_export_batch_bytes", "spool_dir", "spool_max_bytes", "when_full", "sync_interval_ms",
+                            "attribute_count", "attribute_value_length", NULL};
     struct batch_args a = {.o = weir_batch_options_init()};
     PyObject *exporter, *attributes;
     unsigned long queue = 0, batch = 0;
-    long long delay = 0, timeout = 0, count = 0, length = 0;
-    unsigned long long queue_bytes = 0, batch_bytes = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Ozzp|kkLLKKLL:Pipeline", names, exporter_type, &exporter, &attributes,
-                                     &a.schema_url, &a.made_up_id, &a.simple, &queue, &batch, &delay, &timeout, &queue_bytes,
-                                     &batch_bytes, &count, &length))
+    int when_full = 0;
+    long long delay = 0, timeout = 0, sync = 0, count = 0, length = 0;
+    unsigned long long ring_bytes = 0, batch_bytes = 0, spool_bytes = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Ozzp|kkLLKKzKiLLL:Pipeline", names, exporter_type, &exporter, &attributes,
+                                     &a.schema_url, &a.made_up_id, &a.simple, &queue, &batch, &delay, &timeout, &ring_bytes,
+                                     &batch_bytes, &a.o.spool_dir, &spool_bytes, &when_full, &sync, &count, &length))
         return NULL;
     a.o.max_queue_size = queue > UINT32_MAX ? UINT32_MAX : (uint32_t)queue;
     a.o.max_export_batch_size = batch > UINT32_MAX ? UINT32_MAX : (uint32_t)batch;
     a.o.schedule_delay_ms = delay;
     a.o.export_timeout_ms = timeout;
-    a.o.max_queue_bytes = queue_bytes;
+    a.o.ring_bytes = ring_bytes;
+    a.o.spool_max_bytes = spool_bytes;
+    a.o.when_full = (weir_when_full)when_full;
+    a.o.sync_interval_ms = sync;
     a.o.max_export_batch_bytes = batch_bytes;
     a.limits.attribute_count = count;
     a.limits.attribute_value_length = length;
@@ -153,7 +159,8 @@ static PyObject *pipeline_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     struct pipeline *p = (struct pipeline *)alloc(type, 0);
     if (!p)
         return NULL;
-    p->blocking = a.simple;
+    const char *full = getenv("WEIR_SPOOL_WHEN_FULL");
+    p->blocking = a.simple || when_full == WEIR_BLOCK || (!when_full && full && strcasecmp(full, "block") == 0);
     p->loggers = PyDict_New();
     p->provider = p->loggers ? provider_make((struct exporter *)exporter, attributes, &a) : NULL;
     if (!p->provider)
@@ -396,6 +403,8 @@ static PyObject *pipeline_stats(PyObject *self, PyObject *none)
         {"dropped_no_memory", s.dropped_no_memory}, {"dropped_after_shutdown", s.dropped_after_shutdown},
         {"dropped_at_shutdown", s.dropped_at_shutdown}, {"dropped_export_failed", s.dropped_export_failed},
         {"dropped_rejected", s.dropped_rejected}, {"discarded_attributes", s.discarded_attributes},
+        {"dropped_ring_full", s.dropped_ring_full}, {"torn", s.torn}, {"spilled", s.spilled}, {"spool_bytes", s.spool_bytes},
+        {"left_behind", s.left_behind}, {"adopted", s.adopted},
     };
     PyObject *dict = PyDict_New();
     for (size_t i = 0; dict && i < sizeof all / sizeof *all; i++) {
@@ -602,7 +611,7 @@ static bool trace_of_context(PyObject *context, weir_trace_context *ret)
     return has;
 }
 
-bool trace_current(weir_trace_context *ret)
+bool otel_trace_current(weir_trace_context *ret)
 {
     if (!get_current && !trace_find()) {
         PyErr_Clear();

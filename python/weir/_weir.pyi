@@ -10,7 +10,8 @@ class Exporter:
 class Pipeline:
     def __new__(cls, exporter: Exporter, attributes: Mapping[str, Any], schema_url: Optional[str], made_up_id: Optional[str],
                 simple: bool, max_queue_size: int = ..., max_export_batch_size: int = ..., schedule_delay_ms: int = ...,
-                export_timeout_ms: int = ..., max_queue_bytes: int = ..., max_export_batch_bytes: int = ...,
+                export_timeout_ms: int = ..., ring_bytes: int = ..., max_export_batch_bytes: int = ...,
+                spool_dir: Optional[str] = ..., spool_max_bytes: int = ..., when_full: int = ..., sync_interval_ms: int = ...,
                 attribute_count: int = ..., attribute_value_length: int = ...) -> Pipeline: ...
     def emit(self, scope: Any, timestamp: Optional[int], observed_timestamp: Optional[int], trace_id: Optional[int],
              span_id: Optional[int], trace_flags: Optional[int], severity_number: Optional[int], severity_text: Optional[str],

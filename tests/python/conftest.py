@@ -145,6 +145,13 @@ class GrpcReceiver(Requests):
         self.server.stop(0)
 
 
+@pytest.fixture(autouse=True)
+def spool(tmp_path, monkeypatch):
+    """Rings and what they leave behind: each test has its own, so that none adopts another's records."""
+    monkeypatch.setenv('WEIR_SPOOL_DIR', str(tmp_path / 'spool'))
+    return tmp_path / 'spool'
+
+
 @pytest.fixture
 def receiver():
     r = HttpReceiver()

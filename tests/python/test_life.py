@@ -3,6 +3,7 @@ import collections
 import importlib.util
 import logging
 import sys
+import time
 
 import pytest
 
@@ -88,7 +89,39 @@ def test_a_provider_that_is_dropped(programs, receiver):
 
 
 def test_exit_while_the_collector_is_down(programs, receiver):
-    assert 'undelivered at shutdown' in programs('life.py', receiver.endpoint, 'dead_collector').err
+    programs('life.py', receiver.endpoint, 'dead_collector')
+    programs('life.py', receiver.endpoint, 'next_start', 1)
+    assert sorted(bodies(receiver)) == ['nobody is there', 'started again']
+
+
+def test_killed(programs, receiver):
+    child = programs('life.py', receiver.endpoint, 'killed', wait=False)
+    assert child.wait(60) == -9 and receiver.records() == []
+    programs('life.py', receiver.endpoint, 'next_start', 400)
+    got = [r.body for r in receiver.wait(401)]
+    assert [b for b in got if b.startswith('before')] == [f'before the kill {n}' for n in range(400)]
+
+
+def test_children_that_are_killed(programs, receiver):
+    programs('life.py', receiver.endpoint, 'killed_in_forks')
+    programs('life.py', receiver.endpoint, 'next_start', 13)
+    wanted = [f'child {n}' for n in range(3)] + [f'work {n}' for n in range(10)] + ['started again']
+    assert sorted(bodies(receiver)) == sorted(wanted)
+
+
+@pytest.mark.parametrize('when', ['drop_oldest', 'drop_newest'])
+def test_full(programs, receiver, when):
+    assert int(programs('life.py', receiver.endpoint, 'full', when).out) > 0
+
+
+def test_full_and_waiting(programs, receiver):
+    receiver.gate.clear()
+    child = programs('life.py', receiver.endpoint, 'blocked', wait=False)
+    assert child.stdout.readline() == 'logging\n'
+    time.sleep(1)
+    receiver.gate.set()
+    assert child.communicate(timeout=120)[0] == 'logged True\n{}\n'
+    assert [int(b.split()[1]) for b in bodies(receiver)] == list(range(20000))
 
 
 @BOTH

@@ -160,7 +160,9 @@ def test_wrong_options():
         with pytest.raises(ValueError):
             GrpcExporter(**arguments)
     with pytest.raises(ValueError, match='grpc'):
-        weir.OTLPLogExporter(protocol='http/json')
+        weir.OTLPLogExporter(protocol='carrier/pigeon')
+    with pytest.raises(ValueError, match='drop_oldest'):
+        BatchLogRecordProcessor(GrpcExporter(), when_full='drop_all')
     with pytest.raises(ValueError, match='max_export_batch_size'):
         BatchLogRecordProcessor(GrpcExporter(), max_export_batch_size=10, max_queue_size=5)
     for name in ('schedule_delay_millis', 'max_export_batch_size', 'max_queue_size'):

@@ -212,6 +212,77 @@ def no_exit_hook(endpoint, _):
     log.info('left in the queue')
 
 
+def killed(endpoint, _):
+    """Ends by SIGKILL in the middle of logging."""
+    set_up(endpoint)
+    for n in range(400):  # less than a batch: nothing is sent yet
+        log.info('before the kill %d', n)
+    os.kill(os.getpid(), 9)
+
+
+def next_start(endpoint, count):
+    """The same service again, until it has delivered what others left."""
+    provider = set_up(endpoint)
+    log.info('started again')
+    deadline = time.monotonic() + 60
+    while provider.stats()['adopted'] < int(count):
+        assert time.monotonic() < deadline, provider.stats()
+        time.sleep(0.05)
+
+
+def killed_in_forks(endpoint, _):
+    """Children that end by os._exit() and SIGKILL, and one that leaves a with Pool() block."""
+    import multiprocessing
+    set_up(endpoint)
+    for n in range(3):
+        pid = os.fork()
+        if pid == 0:
+            log.info('child %d', n)
+            os._exit(0) if n else os.kill(os.getpid(), 9)
+        os.waitpid(pid, 0)
+    with multiprocessing.get_context('fork').Pool(2) as p:
+        p.map(work, range(10))
+
+
+def full(endpoint, when):
+    """A collector that is down, and room for little."""
+    provider = LoggerProvider()
+    processor = BatchLogRecordProcessor(OTLPLogExporter('http://127.0.0.1:9/v1/logs'), ring_bytes=1 << 18, spool_max_bytes=1 << 20,
+                                        when_full=when, schedule_delay_millis=10, sync_interval_millis=100)
+    provider.add_log_record_processor(processor)
+    logging.getLogger().addHandler(LoggingHandler(logger_provider=provider))
+    logging.getLogger().setLevel(logging.DEBUG)
+    for n in range(20000):
+        log.info('n %d %s', n, 'x' * 200)
+    stats = provider.stats()
+    assert stats['emitted'] == 20000 and stats['spilled'] > 0, stats
+    assert stats['queued'] + sum(v for k, v in stats.items() if k.startswith('dropped')) == 20000, stats
+    print(stats['dropped_queue_full'] + stats['dropped_ring_full'])
+
+
+def blocked(endpoint, _):
+    """when_full='block': logging waits, without the GIL, until the collector takes records."""
+    provider = LoggerProvider()
+    processor = BatchLogRecordProcessor(OTLPLogExporter(endpoint), ring_bytes=1 << 18, spool_max_bytes=1 << 20, when_full='block',
+                                        schedule_delay_millis=10)
+    provider.add_log_record_processor(processor)
+    logging.getLogger().addHandler(LoggingHandler(logger_provider=provider))
+    logging.getLogger().setLevel(logging.INFO)
+    ticks, stop = [], threading.Event()
+
+    def ticking():
+        while not stop.wait(0.01):
+            ticks.append(1)
+    threading.Thread(target=ticking).start()
+    print('logging', flush=True)
+    for n in range(20000):
+        log.info('n %d %s', n, 'x' * 200)
+    print('logged', len(ticks) > 10)
+    provider.force_flush()
+    stop.set()
+    print({k: v for k, v in provider.stats().items() if k.startswith('dropped') and v})
+
+
 def collected(endpoint, _):
     """A provider that is dropped without a shutdown delivers what it has."""
     import gc
@@ -227,7 +298,7 @@ def collected(endpoint, _):
 
 def dead_collector(endpoint, _):
     set_up('http://127.0.0.1:9/v1/logs')
-    log.info('nobody will see this')
+    log.info('nobody is there')
 
 
 def signal_handler(endpoint, python):

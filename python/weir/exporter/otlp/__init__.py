@@ -11,7 +11,7 @@ from weir import _weir
 from weir.sdk._logs._internal.export import NativeExporter
 
 _log = logging.getLogger(__name__)
-_PROTOCOLS = {None: 0, 'grpc': 1, 'http/protobuf': 2}
+_PROTOCOLS = {None: 0, 'grpc': 1, 'http/protobuf': 2, 'http/json': 3}
 
 
 def env(name: str) -> Optional[str]:
@@ -62,7 +62,7 @@ class OTLPLogExporter(NativeExporter):
                  client_certificate_file: Optional[str] = None, meter_provider: Any = None) -> None:
         super().__init__()
         if protocol not in _PROTOCOLS:
-            raise ValueError(f'protocol: {protocol!r} is not spoken here (grpc and http/protobuf are)')
+            raise ValueError(f'protocol: {protocol!r} is not spoken here (grpc, http/protobuf and http/json are)')
         insecure_is = 0 if insecure is None else 1 if insecure else -1
 
         def make(compressed: Optional[str]) -> _weir.Exporter:

@@ -24,6 +24,7 @@ from weir.sdk.resources import Resource
 
 _log = logging.getLogger(__name__)
 _OK, _SHUT_DOWN = 0, 3  # weir_result
+_WHEN_FULL = {None: 0, 'drop_oldest': 1, 'drop_newest': 2, 'block': 3}  # weir_when_full
 
 
 class LogRecordExportResult(enum.Enum):
@@ -244,12 +245,19 @@ class SimpleLogRecordProcessor(_ExportingProcessor):
 
 
 class BatchLogRecordProcessor(_ExportingProcessor):
-    """Queues records and exports them in batches, from a thread of its own. What is not given comes from OTEL_BLRP_*."""
+    """Queues records and exports them in batches, from a thread of its own. What is not given comes from OTEL_BLRP_*, and of what
+    is native only, from WEIR_*: the records' ring (`ring_bytes`) is a file below `spool_dir` ('none': in memory), so they survive
+    the process; behind it up to `spool_max_bytes` wait on disk; then `when_full` says what gives way: 'drop_oldest', 'drop_newest',
+    or 'block', which makes logging wait. With `sync_interval_millis` they survive a power cut, too."""
 
     def __init__(self, exporter: LogRecordExporter, schedule_delay_millis: Optional[float] = None,
                  max_export_batch_size: Optional[int] = None, export_timeout_millis: Optional[float] = None,
-                 max_queue_size: Optional[int] = None, *, meter_provider: Any = None, max_queue_bytes: Optional[int] = None,
-                 max_export_batch_bytes: Optional[int] = None) -> None:
+                 max_queue_size: Optional[int] = None, *, meter_provider: Any = None, ring_bytes: Optional[int] = None,
+                 max_export_batch_bytes: Optional[int] = None, spool_dir: Optional[str] = None,
+                 spool_max_bytes: Optional[int] = None, when_full: Optional[str] = None,
+                 sync_interval_millis: Optional[int] = None) -> None:
+        if when_full not in _WHEN_FULL:
+            raise ValueError(f'when_full: {when_full!r} is none of drop_oldest, drop_newest, block')
         for name, value in (('schedule_delay_millis', schedule_delay_millis), ('max_export_batch_size', max_export_batch_size),
                             ('max_queue_size', max_queue_size)):
             if value is not None and value <= 0:
@@ -260,7 +268,9 @@ class BatchLogRecordProcessor(_ExportingProcessor):
             'simple': False, 'max_queue_size': max_queue_size or 0, 'max_export_batch_size': max_export_batch_size or 0,
             'schedule_delay_ms': max(1, int(schedule_delay_millis)) if schedule_delay_millis else 0,
             'export_timeout_ms': max(1, int(export_timeout_millis)) if export_timeout_millis else 0,
-            'max_queue_bytes': max_queue_bytes or 0, 'max_export_batch_bytes': max_export_batch_bytes or 0,
+            'ring_bytes': ring_bytes or 0, 'max_export_batch_bytes': max_export_batch_bytes or 0,
+            'spool_dir': None if spool_dir is None else os.fspath(spool_dir), 'spool_max_bytes': spool_max_bytes or 0,
+            'when_full': _WHEN_FULL[when_full], 'sync_interval_ms': int(sync_interval_millis or 0),
         }
         super().__init__(exporter, settings, lambda e: _PythonBatch(e, settings))
 
