@@ -131,13 +131,14 @@ static struct site *site_of(PyObject *frame)
         Py_DECREF(code);
         return s;
     }
-    struct site fresh = {.code = code, .instruction = instruction}, old = *s;
+    struct site fresh = {.code = code, .instruction = instruction}, old;
     fresh.file = PyObject_GetAttr(code, s_co_filename);
     fresh.function = PyObject_GetAttr(code, s_co_name);
     fresh.line = PyLong_FromLong(PyFrame_GetLineNumber((PyFrameObject *)frame));
     bool ok = fresh.file && fresh.function && fresh.line && PyUnicode_Check(fresh.file);
     if (ok) {
         fresh.internal = PyUnicode_Compare(fresh.file, source_file) == 0;
+        old = *s; /* as it is now: making `fresh` may have let other threads in */
         *s = fresh;
     } else {
         old = fresh;

@@ -15,7 +15,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIB = pathlib.Path(os.environ.get('WEIR_PYTHON_LIB', ROOT / 'build/python/lib'))
+LIB = pathlib.Path(os.environ.get('WEIR_PYTHON_LIB', ROOT / 'build/python/lib')).resolve()
 APPS = pathlib.Path(__file__).resolve().parent / 'apps'
 sys.path[:0] = [str(LIB), str(ROOT / 'tests/e2e')]
 
