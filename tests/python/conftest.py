@@ -17,7 +17,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIB = pathlib.Path(os.environ.get('WEIR_PYTHON_LIB', ROOT / 'build/python/lib')).resolve()
 APPS = pathlib.Path(__file__).resolve().parent / 'apps'
-sys.path[:0] = [str(LIB), str(ROOT / 'tests/e2e')]
+sys.path.insert(0, str(LIB))
 
 for name in [n for n in os.environ if n.startswith(('OTEL_', 'WEIR_')) or n.lower().endswith('_proxy')]:
     del os.environ[name]
