@@ -240,6 +240,35 @@ def test_the_same_record(both, call):
         assert_same(one, other)
 
 
+def something(random, depth=0):
+    """A value of any kind that the stock SDK can send."""
+    kind = random.randrange(16 if depth < 4 else 11)
+    if kind < 11:
+        return [None, True, random.randrange(-2**63, 2**63), random.randrange(100), random.random() * 10**random.randrange(-20, 20),
+                ''.join(chr(random.choice([65, 0xe9, 0x20ac, 0x1f30a, 10, 0])) for _ in range(random.randrange(20))),
+                bytes(random.randrange(256) for _ in range(random.randrange(9))), Colour.RED, Number.ONE, Text('text'), Named()][kind]
+    if kind < 13:
+        return [list, tuple][kind - 11](something(random, depth + 1) for _ in range(random.randrange(5)))
+    keys = ['a', 'b', 'ключ', '', 7, None, Colour.RED, True]
+    return {random.choice(keys): something(random, depth + 1) for _ in range(random.randrange(5))}
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_random_records(both, seed):
+    import random
+    r = random.Random(seed)
+    for n in range(60):
+        extra = {r.choice(['k', 'user', 'ünï', 'code.x', 'exception.y']) + str(i): something(r) for i in range(r.randrange(8))}
+        if r.random() < 0.7:
+            both.logger.log(r.randrange(1, 70), '%s %r' if n % 2 else 'none', *([something(r, 3), n] if n % 2 else []), extra=extra)
+        else:
+            both.logger.warning('as %(text)s', {'text': something(r, 3)}, extra=extra)
+    theirs, ours = both.records()
+    assert len(theirs) == len(ours) == 60
+    for one, other in zip(theirs, ours):
+        assert_same(one, other)
+
+
 def test_event_names_and_code(receiver):
     b = Both(receiver, False, True, 'same.code')
     b.handlers[:] = [StockContribHandler(logger_provider=b.stock, log_code_attributes=True),
