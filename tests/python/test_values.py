@@ -153,6 +153,14 @@ def test_limits_of_the_provider(receiver):
     provider.shutdown()
 
 
+def test_a_limit_of_no_attributes(receiver):
+    provider = LoggerProvider(shutdown_on_exit=False, log_record_limits=LogRecordLimits(max_attributes=0))
+    provider.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter(receiver.endpoint)))
+    provider.get_logger('x').emit(body='x', attributes={'a': 1})
+    assert receiver.wait(1)[0].attributes == {}
+    provider.shutdown()
+
+
 def test_records_that_are_none(log, receiver, capsys):
     handler = log.handlers[0]
     handler.handle(object())

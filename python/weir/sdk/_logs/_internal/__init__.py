@@ -198,8 +198,9 @@ class Logger(APILogger):
                                event_name=event_name, exception=exception)
         else:
             record = copy.copy(record)  # it stays the caller's
-        if getattr(record, 'exception', None) is not None:
-            record.attributes = {**exception_attributes(record.exception), **(record.attributes or {})}
+        raised = getattr(record, 'exception', None)
+        if raised is not None:
+            record.attributes = {**exception_attributes(raised), **(record.attributes or {})}
         self._emit(record)
 
     def _emit(self, record: LogRecord) -> None:
@@ -317,7 +318,7 @@ class LoggerProvider(APILoggerProvider):
         self._lock = threading.Lock()
         if not self._resource._made_up_id:
             return
-        made_up = self._pipelines[0].resource()[2] if self._pipelines else str(uuid4())
+        made_up = (self._pipelines[0].resource()[2] if self._pipelines else None) or str(uuid4())
         for pipeline in self._pipelines[1:]:
             pipeline.set_made_up_id(made_up)
         self._resource = self._resource.merge(Resource({SERVICE_INSTANCE_ID: made_up}))
@@ -367,7 +368,7 @@ class LoggingHandler(_weir.HandlerBase, logging.Handler):
     def flush(self) -> None:
         """Waits until what was logged is delivered, at most 5 s. With exporters written in Python it only sets that going: they
         may log, and logging's locks may be held here."""
-        provider = self._logger_provider or api.get_logger_provider()
+        provider: Any = self._logger_provider or api.get_logger_provider()
         if not callable(getattr(provider, 'force_flush', None)):
             return
         if isinstance(provider, LoggerProvider) and not provider._python_path:

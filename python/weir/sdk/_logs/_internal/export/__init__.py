@@ -172,7 +172,7 @@ def _quietly(call: Callable[[], Any]) -> Any:
 class _ExportingProcessor(LogRecordProcessor):
     """What both processors have in common: they are native, or not, and then `_python` does it."""
 
-    _base: type  # the class whose methods a native one has
+    _base: Any  # the class whose methods a native one has
 
     def __init__(self, exporter: LogRecordExporter, settings: Dict[str, Any], python: Callable[[LogRecordExporter], Any]) -> None:
         self._exporter = exporter
@@ -189,6 +189,8 @@ class _ExportingProcessor(LogRecordProcessor):
     def _pipeline(self, resource: Resource, limits: Optional[LogRecordLimits]) -> Optional[_weir.Pipeline]:
         plain = all(getattr(type(self), name) is getattr(self._base, name)
                     for name in ('on_emit', 'enabled', 'force_flush', 'shutdown'))
+        if limits is not None and 0 in (limits.max_log_record_attributes, limits.max_log_record_attribute_length):
+            return None  # 0 is no limit to libweir: the Python path has them
         return self._make(resource, limits) if self._native and plain and self._made is None else None
 
     def _make(self, resource: Resource, limits: Optional[LogRecordLimits]) -> _weir.Pipeline:
@@ -198,8 +200,8 @@ class _ExportingProcessor(LogRecordProcessor):
                 count = length = 0  # as the environment says
                 if limits is not None:
                     count = min(limits.max_log_record_attributes or 2**31 - 1, 2**31 - 1)
-                    length = limits.max_log_record_attribute_length
-                    length = -1 if length is None else length
+                    given = limits.max_log_record_attribute_length
+                    length = -1 if given is None else given
                 self._made = _weir.Pipeline(self._exporter._native, resource.attributes, resource.schema_url,  # type: ignore
                                             resource._made_up_id, attribute_count=count, attribute_value_length=length,
                                             **self._settings)
