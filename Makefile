@@ -68,8 +68,9 @@ build-fuzz:
 fuzz: build-fuzz ## Fuzz each target for FUZZ_SECONDS (60); TARGET=name picks one
 	@tools/fuzz $(FUZZ_SECONDS) $(TARGET)
 
-bench: all ## Run the benchmarks; BENCH_PAYLOAD=file for other data
+bench: all clients ## Run the benchmarks; BENCH_PAYLOAD=file for other data
 	@meson test -C build --benchmark --verbose
+	@PYTHONPATH=build/python/lib build/venv/bin/python bench/python_log.py
 
 lint: setup ## Check ranks, forbidden functions, headers, scripts and stray paths
 	@$(SETUP) build lint
