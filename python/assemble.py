@@ -5,7 +5,7 @@ import shutil
 import sys
 
 sources, extension, package, stamp = map(pathlib.Path, sys.argv[1:])
-wanted = {package / f.relative_to(sources): f for f in sources.rglob('*') if f.suffix in ('.py', '.pyi', '.typed') or f.name == 'py.typed'}
+wanted = {package / f.relative_to(sources): f for f in sources.rglob('*') if f.suffix in ('.py', '.pyi', '.typed')}
 wanted[package / extension.name] = extension
 for there in [f for f in package.rglob('*') if f.is_file() and '__pycache__' not in f.parts]:
     if there not in wanted:

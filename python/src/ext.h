@@ -87,14 +87,21 @@ extern PyTypeObject *pipeline_type, *core_type;
 /* The logger of a scope: a name, or an object with name, version, schema_url, attributes. NULL: none; no exception is set. */
 weir_logger *pipeline_logger(struct pipeline *p, PyObject *scope);
 void pipelines_emit(PyObject *pipelines, PyObject *scope, const weir_log_record *r);
-/* The current span's ids, from the OpenTelemetry API if the app has loaded it. False: none. */
-bool otel_trace_current(weir_trace_context *ret);
 bool pipelines_init(PyObject *module);
 
 /* ---- module (module.c) ---- */
 
 /* Makes the type when there is none yet, and adds it. */
 bool add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type);
+
+/* ---- the current span (span.c) ---- */
+
+/* Its ids, from the OpenTelemetry API if the app has loaded it. False: none. */
+bool otel_trace_current(weir_trace_context *ret);
+/* A non-negative int as n bytes, big endian; false when it is none, or zero. */
+bool id_bytes(PyObject *id, uint8_t *to, Py_ssize_t n);
+uint64_t u64_of(PyObject *number); /* 0 for what is none */
+bool spans_init(void);
 
 /* ---- logging.Handler (handler.c) ---- */
 

@@ -15,7 +15,8 @@ _Thread_local int exporting;
 
 /* ---- the record's fields ---- */
 
-static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_handle, *s_complain, *s_body_of, *s_resolve, *s_getMessage;
+static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_handle, *s_complain, *s_body_of, *s_resolve;
+static PyObject *s_getMessage;
 static PyObject *s_name, *s_args;
 PyObject *record_type;
 static PyObject *record_get_message, *format_exception, *std_handle, *own_emit, *own_handle;
@@ -568,7 +569,8 @@ static bool names_init(void)
         PyObject **at;
         const char *text;
     } names[] = {
-        {&s_dict, "__dict__"}, {&s_filters, "filters"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"}, {&s_handle, "handle"},
+        {&s_dict, "__dict__"}, {&s_filters, "filters"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"},
+        {&s_handle, "handle"},
         {&s_complain, "_complain"}, {&s_body_of, "_body_of"}, {&s_resolve, "_resolve"}, {&s_getMessage, "getMessage"},
         {&s_name, "__name__"}, {&s_args, "args"}, {&empty_text, ""},
     };
@@ -583,7 +585,7 @@ bool handlers_init(PyObject *module)
     static PyMethodDef functions[] = {
         {"begin_export", begin_export, METH_NOARGS, "What this thread logs from now on is not for our handlers."},
         {"end_export", end_export, METH_NOARGS, "Undoes begin_export()."},
-        {"nested_dropped", nested_dropped, METH_NOARGS, "Records dropped because an exporter, or too deep a conversion, logged them."},
+        {"nested_dropped", nested_dropped, METH_NOARGS, "Records dropped: logged by an exporter, or by too deep a conversion."},
         {NULL, NULL, 0, NULL}};
     if (!handler_type && !(names_init() && slots_init() && logging_init() && expected_init()))
         return false;

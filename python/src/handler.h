@@ -10,7 +10,8 @@ struct handler {
     char code;                    /* code.* attributes */
 };
 
-enum slot { NAME, MSG, ARGS, LEVELNAME, LEVELNO, PATHNAME, LINENO, FUNCNAME, CREATED, EXC_INFO, N_TAKEN, IGNORED = N_TAKEN, CODE, N_SLOTS };
+enum slot { NAME, MSG, ARGS, LEVELNAME, LEVELNO, PATHNAME, LINENO, FUNCNAME, CREATED, EXC_INFO, N_TAKEN,
+            IGNORED = N_TAKEN, CODE, N_SLOTS };
 
 /* dict: field name -> enum slot */
 extern PyObject *slot_of;

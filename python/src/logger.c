@@ -1,8 +1,8 @@
 /* logger.c - Logger.debug(), info(), warning(), error(), critical() and log() in C, for programs that ask for it
  * (weir.accelerate_logging()). logging's own way from info() to a handler makes a LogRecord of 22 fields and walks frames in
  * Python: several times what our handler costs.
- * (1) Taken only where the result is the same: the one handler on the way is ours and bare, the logger has no filter, records are made
- *     by logging.LogRecord, and of Logger's methods in between none is replaced. All of it is looked at for every record.
+ * (1) Taken only where the result is the same: the one handler on the way is ours and bare, the logger has no filter, records
+ *     are made by logging.LogRecord, and of Logger's methods in between none is replaced. All of it is looked at for every record.
  * (2) Everything else (exc_info, stack_info, stacklevel, other handlers, a format that fails) goes to the method that was there
  *     before, with the same arguments, so that its frames, errors and messages are the usual ones. */
 #include "handler.h"
@@ -13,14 +13,16 @@
 #endif
 
 static PyObject *logger_type, *logging_dict, *level_to_name, *source_file, *abc_mapping;
-static PyObject *s_factory, *s_handlers, *s_filters, *s_propagate, *s_parent, *s_disabled, *s_cache, *s_isEnabledFor, *s_level, *s_name;
+static PyObject *s_factory, *s_handlers, *s_filters, *s_propagate, *s_parent, *s_disabled, *s_cache, *s_isEnabledFor;
+static PyObject *s_level, *s_name;
 static PyObject *s_f_back, *s_f_lasti, *s_co_filename, *s_co_name, *s_extra;
 
 /* Logger's methods between info() and a handler. */
 static struct {
     const char *name;
     PyObject *key, *function;
-} between[] = {{"_log", NULL, NULL}, {"makeRecord", NULL, NULL}, {"findCaller", NULL, NULL}, {"handle", NULL, NULL}, {"callHandlers", NULL, NULL}};
+} between[] = {{"_log", NULL, NULL}, {"makeRecord", NULL, NULL}, {"findCaller", NULL, NULL},
+               {"handle", NULL, NULL}, {"callHandlers", NULL, NULL}};
 
 enum { DEBUG, INFO, WARNING, ERROR, CRITICAL, LOG, N_METHODS };
 static struct {
@@ -246,8 +248,8 @@ static uint64_t now_ns(void)
 }
 
 /* Emits, through the handler's pipelines. CONV_LOST: nothing was emitted, the usual way must have it. */
-static enum conv_result emit(PyObject *logger, struct handler *h, struct core *core, PyObject *level, PyObject *const *args, Py_ssize_t n,
-                             PyObject *extra)
+static enum conv_result emit(PyObject *logger, struct handler *h, struct core *core, PyObject *level, PyObject *const *args,
+                             Py_ssize_t n, PyObject *extra)
 {
     struct conv c;
     struct fields f;
@@ -406,7 +408,8 @@ static bool names_init(void)
     } names[] = {
         {&s_factory, "_logRecordFactory"}, {&s_handlers, "handlers"}, {&s_filters, "filters"}, {&s_propagate, "propagate"},
         {&s_parent, "parent"}, {&s_disabled, "disabled"}, {&s_cache, "_cache"}, {&s_isEnabledFor, "isEnabledFor"},
-        {&s_level, "level"}, {&s_name, "name"}, {&s_f_back, "f_back"}, {&s_f_lasti, "f_lasti"}, {&s_co_filename, "co_filename"}, {&s_co_name, "co_name"},
+        {&s_level, "level"}, {&s_name, "name"}, {&s_f_back, "f_back"}, {&s_f_lasti, "f_lasti"},
+        {&s_co_filename, "co_filename"}, {&s_co_name, "co_name"},
         {&s_extra, "extra"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -436,6 +439,7 @@ static bool once(void)
 
 bool loggers_init(PyObject *module)
 {
-    static PyMethodDef functions[] = {{"accelerate", accelerate, METH_O, "Logger's methods in C, or as they were."}, {NULL, NULL, 0, NULL}};
+    static PyMethodDef functions[] = {{"accelerate", accelerate, METH_O, "Logger's methods in C, or as they were."},
+                                      {NULL, NULL, 0, NULL}};
     return (logger_type || once()) && PyModule_AddFunctions(module, functions) == 0;
 }

@@ -20,7 +20,7 @@ static int module_exec(PyObject *module)
                                            "(with mod_wsgi: WSGIApplicationGroup %{GLOBAL})");
         return -1;
     }
-    if (!ready && !values_init())
+    if (!ready && !(values_init() && spans_init()))
         return -1;
     if (!pipelines_init(module) || !handlers_init(module) || PyModule_AddStringConstant(module, "version", weir_version()) < 0)
         return -1;

@@ -49,7 +49,8 @@ def accelerate_logging(on: bool = True) -> None:
 __version__ = _weir.version
 
 __all__ = [
-    'accelerate_logging', 'BatchLogRecordProcessor', 'ConcurrentMultiLogRecordProcessor', 'ConsoleLogExporter', 'ConsoleLogRecordExporter',
+    'accelerate_logging', 'BatchLogRecordProcessor', 'ConcurrentMultiLogRecordProcessor', 'ConsoleLogExporter',
+    'ConsoleLogRecordExporter',
     'InMemoryLogExporter', 'InMemoryLogRecordExporter', 'LogExporter', 'LogExportResult', 'Logger', 'LoggerProvider',
     'LoggingHandler', 'LogRecord', 'LogRecordExporter', 'LogRecordExportResult', 'LogRecordLimits', 'LogRecordProcessor',
     'NoOpLogger', 'NoOpLoggerProvider', 'OTLPLogExporter', 'ReadableLogRecord', 'ReadWriteLogRecord', 'Resource', 'SeverityNumber',

@@ -132,7 +132,8 @@ class ProcessResourceDetector(ResourceDetector):
         version = '.'.join(map(str, sys.version_info[:3] if sys.version_info[3] == 'final' else sys.version_info))
         command = list(getattr(sys, 'orig_argv', sys.argv))
         found = {
-            PROCESS_RUNTIME_NAME: sys.implementation.name, PROCESS_RUNTIME_VERSION: version, PROCESS_RUNTIME_DESCRIPTION: sys.version,
+            PROCESS_RUNTIME_NAME: sys.implementation.name, PROCESS_RUNTIME_VERSION: version,
+            PROCESS_RUNTIME_DESCRIPTION: sys.version,
             PROCESS_PID: os.getpid(), PROCESS_PARENT_PID: os.getppid(), PROCESS_EXECUTABLE_PATH: sys.executable or '',
             PROCESS_EXECUTABLE_NAME: os.path.basename(sys.executable or ''), PROCESS_COMMAND: command[0] if command else '',
         }

@@ -83,7 +83,8 @@ class NativeExporter(LogRecordExporter):
 
     def _direct_to(self, resource: Resource) -> _weir.Pipeline:
         if self._direct is None or self._direct[0] is not resource:
-            self._direct = (resource, _weir.Pipeline(self._native, resource.attributes, resource.schema_url, resource._made_up_id, False))
+            self._direct = (resource, _weir.Pipeline(self._native, resource.attributes, resource.schema_url,
+                                                     resource._made_up_id, False))
         return self._direct[1]
 
     def shutdown(self, timeout_millis: float = FLUSH_MILLIS) -> None:
@@ -310,8 +311,8 @@ def _setting(given: int, variable: str, default: int) -> int:
 
 
 class _PythonBatch:
-    """(1) A deque bounded in records; the oldest gives way, and is counted. (2) One daemon thread takes from it; `_gone` counts what
-    left, `_taken` what came, so a flush waits until `_gone` passes what `_taken` was. (3) The condition is reentrant: a signal
+    """(1) A deque bounded in records; the oldest gives way, and is counted. (2) One daemon thread takes from it; `_gone` counts
+    what left, `_taken` what came, so a flush waits until `_gone` passes what `_taken` was. (3) The condition is reentrant: a signal
     handler that logs may come upon a thread that holds it. (4) A forked child starts empty."""
 
     def __init__(self, exporter: LogRecordExporter, settings: Dict[str, Any]) -> None:
