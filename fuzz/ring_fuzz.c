@@ -79,7 +79,7 @@ static void put_frames(uint8_t *map, const uint8_t *in, size_t n)
             if (in[4] & 2)
                 memset(slot.record - RING_FRAME_BYTES, 0, 8);
         } else {
-            ring_publish(&r, &slot, scope, scope_n);
+            ASSERT(ring_publish(&r, &slot, scope, scope_n));
         }
         if (in[4] & 4)
             slot.record[-1 - in[5] % 16] ^= in[6];

@@ -215,7 +215,8 @@ typedef struct weir_batch_options {
     uint32_t max_export_batch_size; /**< records [OTEL_BLRP_MAX_EXPORT_BATCH_SIZE; 512, at most max_queue_size] */
     int64_t schedule_delay_ms;      /**< longest a record waits for others [OTEL_BLRP_SCHEDULE_DELAY; 5000] */
     int64_t export_timeout_ms;      /**< of one call of the exporter [OTEL_BLRP_EXPORT_TIMEOUT; 30000] */
-    uint64_t ring_bytes;             /**< [WEIR_RING_BYTES; 4 MiB] a record larger than a quarter of it is dropped */
+    uint64_t ring_bytes;             /**< [WEIR_RING_BYTES; 4 MiB] a record larger than a quarter of it goes to the
+                                         spool by itself; without a directory it is dropped */
     uint64_t max_export_batch_bytes; /**< [3 MiB] below what gRPC servers take (4 MiB); a larger record goes alone */
     const char *spool_dir;    /**< [WEIR_SPOOL_DIR; $XDG_STATE_HOME/weir/spool, ~/.local/state/weir/spool or
                                    /tmp/weir-spool-UID] "none": no directory, memory only */
@@ -244,7 +245,8 @@ WEIR_API weir_processor *weir_simple_processor_new(weir_exporter *exporter, weir
 typedef struct weir_limits {
     int64_t attribute_count;        /**< [OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT; 128] */
     int64_t attribute_value_length; /**< characters, bytes of byte values [..._VALUE_LENGTH_LIMIT; none]; < 0: none */
-    int64_t attribute_value_depth;  /**< [64] a deeper array or map becomes the empty value */
+    int64_t attribute_value_depth;  /**< [30] a deeper array or map becomes the empty value; at most 64. Usual
+                                         protobuf decoders refuse the request that holds a deeper one */
 } weir_limits;
 
 /** Who a logger logs for, as it was asked for: what a configurator decides by. */
@@ -314,6 +316,7 @@ typedef struct weir_stats {
     uint64_t spool_bytes;       /**< on disk behind the ring, now */
     uint64_t left_behind;       /**< undelivered at shutdown and kept on disk for the next start, or a collector */
     uint64_t adopted;           /**< delivered for processes of this service that had died; not in `emitted`, `exported` */
+    uint64_t adopted_lost;      /**< of theirs: refused for good, damaged, or never finished */
 } weir_stats;
 /** Fills as many fields as ret->struct_size says; sums over the built-in processors. */
 WEIR_API void weir_provider_stats(weir_provider *provider, weir_stats *ret);

@@ -7,15 +7,18 @@
 #include "base/endian.h"
 #include "base/io.h"
 #include "otlp/write.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A spool frame: 0 records u32 | 4 zero u32 | 8 u64: the ring's position below which its records are in the spool, with this
+/* A spool frame: 0 records u32 | 4 flags u32 | 8 u64: the ring's position below which its records are in the spool, with this
  * frame | 16 ExportLogsServiceRequest. So a death between appending the frame and releasing the ring repeats nothing. */
-enum { FRAME_HEAD = 16 };
+enum { FRAME_HEAD = 16, FRAME_FOREIGN = 1 /* another process's records */ };
 #define SCOPES_MAX 64        /* distinct scopes of a batch; more are sent in further batches */
-#define STUCK_MS 10000       /* a put that takes this long is not waited for any longer */
+#define STUCK_LOOKS 100      /* a put that is still under way after so many looks, */
+#define STUCK_EVERY_MS 100   /* this far apart, is not waited for any longer; looks, as a process may be stopped for long */
+#define READ_TRIES 5         /* a spool that cannot be read this often in a row is set aside */
 #define BATCH_BYTES_KEPT (1u << 20)
 
 struct item {
@@ -49,7 +52,11 @@ struct backlog {
     struct buf scratch;     /* a batch on its way from ring to spool */
 
     uint64_t pending_pos; /* a put under way there… */
-    int64_t pending_ms;   /* …was first seen then; 0: none */
+    uint32_t pending_looks; /* …was seen so often… */
+    int64_t pending_ms;   /* …and last then */
+    uint32_t read_failures; /* in a row */
+    bool out_foreign;
+    uint64_t extra; /* records accepted past the ring */
     uint64_t spilled, dropped, torn;
 };
 
@@ -146,29 +153,49 @@ static uint64_t ring_waiting(const struct backlog *bl)
     return n_put > bl->n_gone ? n_put - bl->n_gone : 0;
 }
 
-int64_t backlog_finish(struct backlog *bl)
+/* The rest goes into the spool, and the ring's blocks back to the disk: a process that ends with one record left does not leave a
+ * whole ring behind. */
+static void shrink(struct backlog *bl)
+{
+    bl->cfg.drop_oldest = false; /* nothing is given up for it */
+    if (bl->adopted || !backlog_spill(bl, false, NULL) || ring_tail(&bl->ring) != ring_end(&bl->ring))
+        return;
+    size_t head = bl->place.map_bytes - bl->ring.cap;
+    (void)!fallocate(bl->place.ring_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)head, (off_t)bl->ring.cap);
+}
+
+int64_t backlog_finish(struct backlog *bl, uint64_t *ret_lost)
 {
     sv request;
     uint32_t n;
     int64_t left = -1;
-    bool memory = bl->place.ring_fd < 0, lost = bl->out == OUT_MEMORY;
+    bool memory = bl->place.ring_fd < 0;
+    uint64_t lost = bl->out == OUT_MEMORY ? bl->out_n : 0;
     ring_close(&bl->ring);
     if (!bl->adopted)
-        left = (int64_t)(ring_waiting(bl) + bl->spool_records + (bl->out == OUT_SPOOL || lost ? bl->out_n : 0));
-    if (!memory && (bl->out == OUT_NONE || lost) && (bl->out = OUT_NONE, backlog_take(bl, &request, &n, NULL) == 0) &&
-        (bl->adopted || ring_tail(&bl->ring) == ring_end(&bl->ring))) {
+        left = (int64_t)(ring_waiting(bl) + bl->spool_records + (bl->out == OUT_SPOOL ? bl->out_n : 0));
+    if (memory) {
+        lost += (uint64_t)left;
+        left = 0;
+    } else if ((bl->out == OUT_NONE || bl->out == OUT_MEMORY) &&
+               (bl->out = OUT_NONE, backlog_take(bl, &request, &n, NULL) == 0) &&
+               (bl->adopted || ring_tail(&bl->ring) == ring_end(&bl->ring))) {
         close_spool(bl);
         place_remove(&bl->place);
-        left = lost ? bl->out_n : 0;
+        left = 0;
+    } else {
+        shrink(bl);
     }
     close_spool(bl);
     place_unlock(&bl->place);
+    if (ret_lost)
+        *ret_lost = lost;
     return left;
 }
 
 int64_t backlog_close(struct backlog *bl)
 {
-    int64_t left = bl ? backlog_finish(bl) : 0;
+    int64_t left = bl ? backlog_finish(bl, NULL) : 0;
     backlog_free(bl);
     return left;
 }
@@ -200,11 +227,16 @@ static bool is_lost(struct backlog *bl, uint64_t pos)
     if (bl->adopted)
         return true;
     int64_t now = clock_mono_ms();
-    if (!bl->pending_ms || bl->pending_pos != pos) {
+    if (bl->pending_pos != pos) {
         bl->pending_pos = pos;
+        bl->pending_looks = 0;
         bl->pending_ms = now;
     }
-    return now - bl->pending_ms >= STUCK_MS;
+    if (now - bl->pending_ms >= STUCK_EVERY_MS) {
+        bl->pending_looks++;
+        bl->pending_ms = now;
+    }
+    return bl->pending_looks >= STUCK_LOOKS;
 }
 
 /* How far records may be looked for. What a power cut left of an adopted ring may reach beyond its `head`. */
@@ -285,14 +317,16 @@ static void put_frame(struct backlog *bl, struct buf *out, uint32_t n, uint64_t 
     write_request(bl, s, n, out);
 }
 
+/* n_put is read before the ring's end: so when that is where we are, no put is counted that is still in the ring. */
 static void release(struct backlog *bl, const struct piece *pc)
 {
     ring_release(&bl->ring, pc->end);
     bl->n_gone += pc->n + pc->torn;
     bl->torn += pc->torn;
+    uint64_t n_put = atomic_load_explicit(&bl->ring.h->n_put, memory_order_acquire);
     if (!bl->adopted && pc->end == ring_end(&bl->ring)) /* where damage hid how many there were, an empty ring tells */
-        bl->n_gone = atomic_load_explicit(&bl->ring.h->n_put, memory_order_relaxed);
-    bl->pending_ms = 0;
+        bl->n_gone = n_put;
+    bl->pending_pos = UINT64_MAX;
 }
 
 /* The ring's oldest records as a frame of the spool. n 0: there are none. False: no memory, nothing changed. */
@@ -348,13 +382,39 @@ static void release_spilled(struct backlog *bl, sv frame)
         ring_release(&bl->ring, below);
 }
 
+/* A spool that the disk does not give back is in the way of all that follows: it is renamed, for somebody to look at, and what
+ * was in it counts as torn. -1 with the reason, or 0: there is none any more. */
+static int set_aside(struct backlog *bl, struct err *e)
+{
+    char name[40];
+    for (int i = 1; i < 100; i++) {
+        snprintf(name, sizeof name, SPOOL_NAME ".damaged-%d", i);
+        if (faccessat(bl->place.dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+            break;
+    }
+    close_spool(bl);
+    if (!io_renameat(bl->place.dir_fd, SPOOL_NAME, name, e))
+        return -1;
+    bl->torn += bl->spool_records;
+    bl->spool_records = 0;
+    bl->read_failures = 0;
+    return 0;
+}
+
 static int take_from_spool(struct backlog *bl, struct err *e)
 {
     sv frame;
     uint64_t seq;
     int got = read_frame(bl, &frame, &seq, e);
+    if (got < 0 && ++bl->read_failures >= READ_TRIES)
+        return set_aside(bl, e);
+    if (got == 0 && bl->spool_records) { /* the rest of them was damaged */
+        bl->torn += bl->spool_records;
+        bl->spool_records = 0;
+    }
     if (got != 1)
         return got;
+    bl->read_failures = 0;
     buf_reset(&bl->batch);
     buf_sv(&bl->batch, frame);
     if (!buf_ok(&bl->batch, e)) { /* the reader is past the frame: the next take begins anew */
@@ -365,6 +425,7 @@ static int take_from_spool(struct backlog *bl, struct err *e)
     bl->out = OUT_SPOOL;
     bl->out_seq = seq;
     bl->out_n = get_le32(frame.p);
+    bl->out_foreign = get_le32(frame.p + 4) & FRAME_FOREIGN;
     bl->next_seq = seq + 1;
     bl->spool_records -= MIN(bl->spool_records, (uint64_t)bl->out_n);
     return 1;
@@ -382,6 +443,7 @@ int backlog_take(struct backlog *bl, sv *ret_request, uint32_t *ret_records, str
             return 0;
         bl->out = OUT_RING;
         bl->out_n = bl->out_piece.n;
+        bl->out_foreign = false;
     }
     *ret_request = sv_from(buf_view(&bl->batch), FRAME_HEAD);
     *ret_records = bl->out_n;
@@ -390,6 +452,8 @@ int backlog_take(struct backlog *bl, sv *ret_request, uint32_t *ret_records, str
 
 void backlog_settle(struct backlog *bl)
 {
+    if (bl->batch.cap > BATCH_BYTES_KEPT + bl->cfg.batch_bytes && bl->out != OUT_NONE) /* after a large record */
+        buf_done(&bl->batch);
     if (bl->out == OUT_RING)
         release(bl, &bl->out_piece);
     else if (bl->out == OUT_SPOOL)
@@ -471,7 +535,34 @@ bool backlog_put_large(struct backlog *bl, sv scope, sv record, struct err *e)
     bool ok = buf_ok(&bl->scratch, e) && append(bl, buf_view(&bl->scratch), true, &seq, e);
     bl->spilled += ok;
     bl->spool_records += ok;
+    bl->extra += ok;
+    if (bl->scratch.cap > BATCH_BYTES_KEPT + bl->cfg.batch_bytes)
+        buf_done(&bl->scratch);
     return ok;
+}
+
+bool backlog_put_batch(struct backlog *bl, sv request, uint32_t n_records, struct err *e)
+{
+    char head[FRAME_HEAD] = {0};
+    uint64_t seq;
+    if (!backlog_spill(bl, true, e))
+        return false;
+    put_le32(head, n_records);
+    put_le32(head + 4, FRAME_FOREIGN);
+    put_le64(head + 8, ring_tail(&bl->ring));
+    buf_reset(&bl->scratch);
+    buf_put(&bl->scratch, head, sizeof head);
+    buf_sv(&bl->scratch, request);
+    if (!buf_ok(&bl->scratch, e) || !append(bl, buf_view(&bl->scratch), true, &seq, e))
+        return false;
+    bl->spool_records += n_records;
+    bl->extra += n_records;
+    return true;
+}
+
+bool backlog_is_foreign(const struct backlog *bl)
+{
+    return bl->out_foreign;
 }
 
 uint64_t backlog_drop(struct backlog *bl, uint64_t keep)
@@ -507,6 +598,7 @@ void backlog_stats(const struct backlog *bl, struct backlog_stats *ret)
     if (bl->spool)
         spool_stats(bl->spool, &ss);
     *ret = (struct backlog_stats){
+        .accepted = atomic_load(&bl->ring.h->n_put) + bl->extra,
         .ring_records = ring_waiting(bl),
         .spilled = bl->spilled,
         .dropped = bl->dropped,

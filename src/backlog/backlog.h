@@ -40,12 +40,12 @@ MUST_USE bool backlog_new(const struct backlog_config *cfg, sv resource, struct 
 /* Takes over BASE/name. ERR_UNAVAILABLE: its owner lives, or another adopter was quicker; ERR_NOT_FOUND: gone meanwhile, or
  * not a backlog. `cfg` gives base and the batches' sizes. */
 MUST_USE bool backlog_adopt(const struct backlog_config *cfg, const char *name, struct backlog **ret, struct err *e);
-/* Releases it. Empty ones are removed from disk; what is left waits for the next adopter (in memory: is lost). Returns how many
- * records stay behind (-1: not known), in memory or on disk. NULL is fine. */
+/* Releases it. Empty ones are removed from disk; what is left waits for the next adopter, in as little space as can be (in memory:
+ * is lost). Returns how many records stay behind on disk; -1: not known. NULL is fine. */
 int64_t backlog_close(struct backlog *bl);
 /* The same in two steps, for whose ring may still be looked at by threads that put: after _finish() they find it closed, after
  * _free() it is gone. */
-int64_t backlog_finish(struct backlog *bl);
+int64_t backlog_finish(struct backlog *bl, uint64_t *ret_lost /* records that go with the process; may be NULL */);
 void backlog_free(struct backlog *bl);
 /* In a forked child: lets go of what belongs to the parent, without touching what is stored. */
 void backlog_forget(struct backlog *bl);
@@ -74,12 +74,17 @@ MUST_USE bool backlog_spill(struct backlog *bl, bool must, struct err *e);
 /* A record that is too large for the ring goes into the spool by itself, behind what the ring holds. `scope` as ring_define() takes
  * it. ERR_UNSUPPORTED: there is no directory. */
 MUST_USE bool backlog_put_large(struct backlog *bl, sv scope, sv record, struct err *e);
+/* A batch of another process's, which cannot be sent now, joins ours: one process's cap then bounds what all of them left. */
+MUST_USE bool backlog_put_batch(struct backlog *bl, sv request, uint32_t n_records, struct err *e);
+/* Of the batch that is out: came it by backlog_put_batch()? */
+bool backlog_is_foreign(const struct backlog *bl);
 /* Gives up the oldest records of the ring that are not out, until at most `keep` are left. Returns how many went. */
 uint64_t backlog_drop(struct backlog *bl, uint64_t keep);
-/* Brings everything that was put so far to stable storage. */
+/* Brings everything that was put so far to stable storage. Any thread, while the backlog is there. */
 MUST_USE bool backlog_sync(struct backlog *bl, struct err *e);
 
 struct backlog_stats {
+    uint64_t accepted;      /* puts into the ring, large records, and batches of others: what `waiting` counts down from */
     uint64_t waiting;       /* records in ring and spool, the batch that is out included; in an adopted one: not known before */
     uint64_t ring_records;  /* of them in the ring */
     uint64_t spilled;       /* moved into the spool so far */

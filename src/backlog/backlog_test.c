@@ -68,7 +68,7 @@ static bool put(struct backlog *bl, uint64_t i, uint32_t ref, size_t text)
     if (s.n)
         memcpy(slot.record, s.p, s.n);
     memcpy(slot.record + s.n, b.p, b.n);
-    ring_publish(backlog_ring(bl), &slot, ref, (uint32_t)s.n);
+    CHECK(ring_publish(backlog_ring(bl), &slot, ref, (uint32_t)s.n));
     return true;
 }
 
@@ -364,7 +364,10 @@ TEST(memory_keeps_the_newest)
     CHECK_EQ(s.last, 99);
     CHECK_EQ(s.n, 40);
     CHECK(put(bl, 1, ref, 10));
-    CHECK_EQ(backlog_close(bl), 1);
+    uint64_t lost;
+    CHECK_EQ(backlog_finish(bl, &lost), 0);
+    CHECK_EQ(lost, 1);
+    backlog_free(bl);
 }
 
 /* ---- processes ---- */

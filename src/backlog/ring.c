@@ -7,6 +7,7 @@
 #define MAGIC "WEIRRING"
 #define MAJOR 1
 #define MINOR 0
+#define RESYNC_FACTOR 8 /* bytes of checksums spent on finding a record behind damage, for each byte of the ring */
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* frame, 16 bytes: 0 word u64 | 8 scope reference u32 | 12 bytes of inline scope u32.
@@ -106,11 +107,17 @@ void ring_init(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_byt
  * looked through once: what is whole and where it belongs is found. */
 static void mend_positions(struct ring *r)
 {
-    uint64_t head = atomic_load(&r->h->head), end = head & ~RING_CLOSED, tail = ring_tail(r);
-    if (tail % RING_ALIGN == 0 && tail <= end && end - tail <= r->cap)
+    uint64_t head = atomic_load(&r->h->head), end = head & ~RING_CLOSED, tail = atomic_load(&r->h->tail);
+    uint64_t done = atomic_load(&r->h->done);
+    r->tail = tail;
+    if (tail % RING_ALIGN == 0 && tail <= end && end - tail <= r->cap) {
+        if (done % RING_ALIGN == 0 && done > tail && done <= end) /* the owner died while it cleared what was done with */
+            ring_release(r, done);
         return;
+    }
     bool behind = tail % RING_ALIGN == 0 && tail > end && tail - end <= r->cap; /* a power cut kept the tail, and not the head */
     tail = tail > RING_CLOSED / 2 ? 0 : tail & ~(uint64_t)(RING_ALIGN - 1);
+    r->tail = tail;
     atomic_store(&r->h->tail, tail);
     atomic_store(&r->h->head, (behind ? tail : tail + r->cap) | (head & RING_CLOSED));
 }
@@ -151,11 +158,17 @@ enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret)
             return RING_IS_CLOSED;
         filler = need > to_end(r, head) ? to_end(r, head) : 0;
         used = head + filler + need - atomic_load_explicit(&r->h->tail, memory_order_acquire);
-        if (used > r->cap)
-            return RING_FULL;
-    } while (!atomic_compare_exchange_weak_explicit(&r->h->head, &head, head + filler + need, memory_order_acq_rel,
+        if (used > r->cap) { /* full, or `head` is from a while ago and `tail` has passed it */
+            uint64_t now = atomic_load_explicit(&r->h->head, memory_order_relaxed);
+            if (now == head)
+                return RING_FULL;
+            head = now;
+            used = UINT64_MAX;
+            continue;
+        }
+    } while (used == UINT64_MAX || !atomic_compare_exchange_weak_explicit(&r->h->head, &head, head + filler + need, memory_order_acq_rel,
                                                     memory_order_relaxed));
-    uint64_t n_put = atomic_fetch_add_explicit(&r->h->n_put, 1, memory_order_relaxed) + 1;
+    uint64_t n_put = atomic_fetch_add_explicit(&r->h->n_put, 1, memory_order_release) + 1; /* not before `head`: see release() */
     if (filler)
         atomic_store_explicit(&frame_at(r, head)->word, word_of(FILLER, (uint32_t)(filler - RING_FRAME_BYTES), 0),
                               memory_order_release);
@@ -167,13 +180,16 @@ enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret)
     return RING_PUT;
 }
 
-void ring_publish(struct ring *r, const struct ring_slot *slot, uint32_t scope, uint32_t scope_n)
+bool ring_publish(struct ring *r, const struct ring_slot *slot, uint32_t scope, uint32_t scope_n)
 {
     struct frame *f = frame_at(r, slot->pos);
+    if (atomic_load_explicit(&f->word, memory_order_relaxed) != word_of(RESERVED, slot->n, 0))
+        return false;
     f->scope = scope;
     f->scope_n = scope_n;
     uint32_t sum = checksum(slot->pos, scope, scope_n, slot->record, slot->n);
     atomic_store_explicit(&f->word, word_of(RECORD, slot->n, sum), memory_order_release);
+    return true;
 }
 
 void ring_close(struct ring *r)
@@ -238,13 +254,35 @@ uint64_t ring_pass(const struct ring *r, uint64_t pos, uint64_t end)
     return MIN(pos, end);
 }
 
-/* Where the next sound record or the next put under way may be, behind damage at `pos`. */
+/* Does a frame begin at `pos`? A sound record, a put under way, a filler. */
+static bool plausible_at(const struct ring *r, uint64_t pos, uint64_t end)
+{
+    struct ring_frame ignored;
+    uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
+    if (sound_at(r, pos, end, word, &ignored))
+        return true;
+    uint64_t size = frame_size(length_of(word));
+    return (state_of(word) == RESERVED && size <= MIN(end - pos, to_end(r, pos))) ||
+           (state_of(word) == FILLER && size == to_end(r, pos));
+}
+
+/* Where to go on behind damage at `pos`: where the damaged frame says that it ends, if that makes sense, so that nothing behind it
+ * is passed over; else at the next sound record. Looking for that is given up when it has cost a few times the ring. */
 static uint64_t resync(const struct ring *r, uint64_t pos, uint64_t end)
 {
     struct ring_frame ignored;
+    uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire), budget = RESYNC_FACTOR * r->cap;
+    uint64_t next = pos + frame_size(length_of(word)), room = MIN(end - pos, to_end(r, pos));
+    if (next <= pos + room && (next == end || plausible_at(r, next, end)))
+        return next;
     while ((pos += RING_ALIGN) < end) {
-        uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
-        if (word && sound_at(r, pos, end, word, &ignored))
+        word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
+        if (state_of(word) != RECORD || frame_size(length_of(word)) > MIN(end - pos, to_end(r, pos)))
+            continue;
+        if (budget < frame_size(length_of(word)))
+            return end;
+        budget -= frame_size(length_of(word));
+        if (sound_at(r, pos, end, word, &ignored))
             return pos;
     }
     return end;
@@ -275,13 +313,15 @@ enum ring_got ring_look(const struct ring *r, uint64_t pos, uint64_t end, struct
     }
 }
 
+/* `done` first: whoever takes the ring over in the middle of this clears on, and sends nothing twice. */
 void ring_release(struct ring *r, uint64_t below)
 {
-    uint64_t tail = atomic_load_explicit(&r->h->tail, memory_order_relaxed);
-    for (uint64_t at = tail; at < below;) {
+    atomic_store_explicit(&r->h->done, below, memory_order_release);
+    for (uint64_t at = r->tail; at < below;) {
         uint64_t n = MIN(below - at, to_end(r, at));
         memset(frame_at(r, at), 0, n);
         at += n;
     }
+    r->tail = below;
     atomic_store_explicit(&r->h->tail, below, memory_order_release);
 }

@@ -35,7 +35,8 @@ struct ring_head {
     uint32_t zero, sum; /* crc32c of the 52 bytes before it and `zero` */
     _Alignas(64) _Atomic uint64_t head; /* position behind the last reservation; written by putters */
     _Atomic uint64_t n_put;             /* reservations so far */
-    _Alignas(64) _Atomic uint64_t tail; /* everything below is done with; written by the consumer */
+    _Alignas(64) _Atomic uint64_t tail; /* everything below is free; written by the consumer */
+    _Atomic uint64_t done;              /* everything below is done with, and being cleared; `tail` follows */
     _Alignas(64) _Atomic uint64_t dict_used;
 };
 
@@ -43,6 +44,7 @@ struct ring {
     struct ring_head *h;
     uint8_t *dict, *data;
     uint64_t cap, dict_cap; /* bytes; cap is a power of two. Ours: what the memory says is not asked again */
+    uint64_t tail;          /* the consumer's own, for the same reason */
     size_t map_bytes;
 };
 
@@ -74,8 +76,9 @@ static inline void ring_foresee(const struct ring *r)
 }
 /* `n` up to ring_record_max(). What is reserved must be published. */
 enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret);
-/* `scope`: what ring_define() gave; 0: the record's first `scope_n` bytes are the scope. */
-void ring_publish(struct ring *r, const struct ring_slot *slot, uint32_t scope, uint32_t scope_n);
+/* `scope`: what ring_define() gave; 0: the record's first `scope_n` bytes are the scope. False: it took so long that the consumer
+ * gave it up; the record is not there. */
+MUST_USE bool ring_publish(struct ring *r, const struct ring_slot *slot, uint32_t scope, uint32_t scope_n);
 uint32_t ring_record_max(const struct ring *r);
 
 /* Adds a byte string to the dictionary; one thread at a time. 0: no room. The first one is found at RING_FIRST. */
@@ -108,9 +111,9 @@ void ring_release(struct ring *r, uint64_t below);
 /* No put after this succeeds; those that reserved before may still publish. Any thread. */
 void ring_close(struct ring *r);
 
-static inline uint64_t ring_tail(const struct ring *r)
+static inline uint64_t ring_tail(const struct ring *r) /* the consumer's thread */
 {
-    return atomic_load_explicit(&r->h->tail, memory_order_acquire);
+    return r->tail;
 }
 static inline uint64_t ring_end(const struct ring *r) /* without the closed bit */
 {

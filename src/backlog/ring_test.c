@@ -38,7 +38,7 @@ static enum ring_put put(struct ring *r, uint64_t i, uint32_t scope)
         return got;
     memset(slot.record, (int)(i * 31), n);
     memcpy(slot.record, &i, sizeof i);
-    ring_publish(r, &slot, scope, scope ? 0 : 4);
+    CHECK(ring_publish(r, &slot, scope, scope ? 0 : 4));
     return RING_PUT;
 }
 static bool is_record(const struct ring_frame *f, uint64_t i)
@@ -105,7 +105,7 @@ TEST(the_largest_record_fits_wherever_the_ring_stands)
     CHECK_EQ(max, DATA / 4 - 16);
     for (int i = 0; i < 1000; i++) {
         REQUIRE(ring_reserve(&r, i % 2 ? max : (uint32_t)(i * 37 % 500), &slot) == RING_PUT);
-        ring_publish(&r, &slot, scope, 0);
+        CHECK(ring_publish(&r, &slot, scope, 0));
         REQUIRE(ring_look(&r, ring_tail(&r), ring_end(&r), &f) == RING_RECORD);
         ring_release(&r, f.next);
     }

@@ -48,7 +48,7 @@ static void put_bytes(struct backlog *bl, sv record)
     ASSERT(ring_reserve(backlog_ring(bl), (uint32_t)record.n, &slot) == RING_PUT);
     if (record.n)
         memcpy(slot.record, record.p, record.n);
-    ring_publish(backlog_ring(bl), &slot, RING_FIRST, 0);
+    CHECK(ring_publish(backlog_ring(bl), &slot, RING_FIRST, 0));
 }
 
 /* A record with the body "SERVICE-i". */

@@ -30,8 +30,8 @@ struct backlog *orphans_next(struct batcher *b)
 {
     struct orphans *o = &b->orphans;
     lock_assert_held(&b->mu);
-    if (o->current || b->closing || !b->cfg.base || !b->service)
-        return b->closing ? NULL : o->current;
+    if (o->current || !b->cfg.base || !b->service || b->broken)
+        return o->current;
     if (!o->names.n && clock_mono_ms() >= o->look_at_ms)
         look(b);
     while (o->names.n && !o->current) {
@@ -42,6 +42,16 @@ struct backlog *orphans_next(struct batcher *b)
         free(name);
     }
     return o->current;
+}
+
+void orphans_close(struct batcher *b)
+{
+    struct backlog_stats st;
+    struct orphans *o = &b->orphans;
+    backlog_stats(o->current, &st);
+    b->adopted_lost += st.torn;
+    backlog_close(TAKE(o->current));
+    o->failures = 0;
 }
 
 void orphans_done(struct orphans *o, bool forget)

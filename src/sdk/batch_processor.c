@@ -45,6 +45,7 @@ static bool open_backlog(struct batcher *b, const struct weir_provider *p)
 /* NULL: counted, there is nowhere to put the record. */
 __attribute__((noinline, cold)) static struct ring *open_ring(struct batcher *b, const struct weir_record *rec)
 {
+    NO_CANCEL;
     LOCK_SCOPED(&b->mu);
     struct ring *r = atomic_load(&b->ring);
     if (r)
@@ -57,8 +58,7 @@ __attribute__((noinline, cold)) static struct ring *open_ring(struct batcher *b,
     b->high_bytes = r->cap / 2;
     b->counted = !*backlog_dir(b->own) && b->when_full != WEIR_DROP_OLDEST;
     atomic_store(&b->wake_used, b->high_bytes);
-    b->started = batcher_start(b);
-    if (b->started) /* else the next record tries again */
+    if (batcher_start(b)) /* else the next record tries again */
         atomic_store_explicit(&b->ring, r, memory_order_release);
     return r;
 }
@@ -69,13 +69,16 @@ static uint32_t scope_of(struct batcher *b, struct ring *r, const struct weir_lo
     if (lg->index >= SCOPE_SLOTS)
         return 0;
     uint32_t ref = atomic_load_explicit(&b->scopes[lg->index], memory_order_acquire);
-    if (ref)
-        return ref;
-    LOCK_SCOPED(&b->mu);
-    ref = atomic_load(&b->scopes[lg->index]);
-    if (!ref && (ref = ring_define(r, buf_view(&lg->scope))))
-        atomic_store_explicit(&b->scopes[lg->index], ref, memory_order_release);
-    return ref;
+    if (!ref) {
+        LOCK_SCOPED(&b->dict_mu);
+        ref = atomic_load(&b->scopes[lg->index]);
+        if (!ref) {
+            ref = ring_define(r, buf_view(&lg->scope));
+            ref = ref ? ref : SCOPE_INLINE;
+            atomic_store_explicit(&b->scopes[lg->index], ref, memory_order_release);
+        }
+    }
+    return ref == SCOPE_INLINE ? 0 : ref;
 }
 
 /* ---- emitting ---- */
@@ -94,7 +97,7 @@ static enum ring_put reserve(struct batcher *b, struct ring *r, uint32_t n, stru
         if (got == RING_PUT || got == RING_IS_CLOSED)
             return got;
         batcher_wake(b);
-        if (b->when_full != WEIR_BLOCK || (b->started && pthread_equal(pthread_self(), b->thread)))
+        if (b->when_full != WEIR_BLOCK || !atomic_load(&b->started) || pthread_equal(pthread_self(), b->thread))
             return RING_FULL;
         if (atomic_load(&r->h->head) & RING_CLOSED)
             return RING_IS_CLOSED;
@@ -105,6 +108,7 @@ static enum ring_put reserve(struct batcher *b, struct ring *r, uint32_t n, stru
 /* A record that no ring of this size takes. */
 __attribute__((noinline, cold)) static void emit_large(struct batcher *b, const struct weir_record *rec, sv bytes)
 {
+    NO_CANCEL;
     struct err e = {0};
     {
         LOCK_SCOPED(&b->mu);
@@ -159,7 +163,8 @@ static void batcher_on_emit(void *self, struct weir_record *rec)
         simple_put(slot.record + inline_scope.n, &rec->r, site, &plan);
     else
         memcpy(slot.record + inline_scope.n, bytes.p, bytes.n);
-    ring_publish(r, &slot, scope, (uint32_t)inline_scope.n);
+    if (!ring_publish(r, &slot, scope, (uint32_t)inline_scope.n))
+        return; /* the consumer counted it as torn */
     if (slot.n_put >= atomic_load_explicit(&b->wake_at, memory_order_relaxed) ||
         slot.used > atomic_load_explicit(&b->wake_used, memory_order_relaxed))
         batcher_wake(b);
@@ -219,7 +224,9 @@ static weir_result batcher_shutdown(void *self, int64_t timeout_ms)
     if (b->own)
         ring_close(backlog_ring(b->own));
     if (!b->started) { /* nothing was emitted, or no thread could be started */
-        drop_count(&b->drops, DROP_SHUTDOWN, b->own ? (uint64_t)MAX(backlog_finish(b->own), (int64_t)0) : 0);
+        uint64_t lost = 0;
+        b->left_behind = b->own ? (uint64_t)MAX(backlog_finish(b->own, &lost), (int64_t)0) : 0;
+        drop_count(&b->drops, DROP_SHUTDOWN, lost);
         b->ended = true;
     }
     hurry(b);
@@ -253,15 +260,18 @@ static struct batcher *batcher_of(struct fork_hook *h)
 static void before_fork(struct fork_hook *h)
 {
     lock_acquire(&batcher_of(h)->mu);
+    lock_acquire(&batcher_of(h)->dict_mu);
 }
 static void after_fork_parent(struct fork_hook *h)
 {
+    lock_release(&batcher_of(h)->dict_mu);
     lock_release(&batcher_of(h)->mu);
 }
 static void after_fork_child(struct fork_hook *h)
 {
     struct batcher *b = batcher_of(h);
     lock_init(&b->mu);
+    lock_init(&b->dict_mu);
     cond_init(&b->progress);
     atomic_store(&b->ring, NULL);
     for (size_t i = 0; i < SCOPE_SLOTS; i++)
@@ -271,11 +281,14 @@ static void after_fork_child(struct fork_hook *h)
     backlog_forget(b->own);
     b->own = NULL;
     orphans_done(&b->orphans, true);
-    b->orphans.look_at_ms = 0;
-    b->flush_to = b->synced_put = b->dropped_seen = b->torn_seen = b->left_behind = b->adopted = 0;
+    b->orphans.look_at_ms = b->orphans.retry_at_ms = 0;
+    b->orphans.failures = 0;
+    b->flush_to = b->synced_put = b->dropped_seen = b->torn_seen = b->left_behind = b->adopted = b->adopted_lost = 0;
     b->retry_at_ms = b->spill_at_ms = b->sync_at_ms = b->looked_ms = 0;
     b->looked_put = 0;
-    b->started = false;
+    b->synced_twice = false;
+    b->empty_ms = 0;
+    atomic_store(&b->started, false);
     memset(&b->drops, 0, sizeof b->drops);
     if (b->exporter->ops.after_fork)
         b->exporter->ops.after_fork(b->exporter->self);
@@ -287,6 +300,7 @@ static void batcher_free(struct batcher *b)
 {
     backlog_free(b->own);
     cond_done(&b->progress);
+    lock_done(&b->dict_mu);
     lock_done(&b->mu);
     free(b->base);
     free(b->service);
@@ -319,6 +333,7 @@ static void batcher_add_stats(void *self, weir_stats *s)
     s->spool_bytes += st.spool_bytes;
     s->left_behind += b->left_behind;
     s->adopted += b->adopted;
+    s->adopted_lost += b->adopted_lost;
 }
 
 /* The option, else the variable, else the default. */
@@ -416,6 +431,7 @@ weir_processor *weir_batch_processor_new(weir_exporter *exporter, const weir_bat
     b->exporter = exporter;
     configure(b, &o);
     lock_init(&b->mu);
+    lock_init(&b->dict_mu);
     cond_init(&b->progress);
     batcher_tend_exporter(b);
     b->fork = (struct fork_hook){before_fork, after_fork_parent, after_fork_child, NULL};

@@ -10,7 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define RETRY_MS 5000       /* longest wait after a failed export whose receiver did not say */
+#define RETRY_MS 5000       /* longest wait after a failed export whose receiver did not say, */
+#define RETRY_MIN_MS 100    /* and the shortest */
+#define ORPHAN_TRIES 5      /* a backlog that cannot be read this often in a row is left to somebody else */
+#define ORPHANS_AT_END_MS 1000 /* how long an end in time waits to deliver what others left */
 #define FORESEE_MS 1000     /* longest that the thread trusts its guess when a batch will be full */
 #define SPILL_RETRY_MS 1000 /* after a spill that failed, while there is room in the ring */
 
@@ -45,16 +48,14 @@ static void waiting(struct batcher *b, struct backlog_stats *ret)
     backlog_stats(b->own, ret);
 }
 
-void batcher_progress(struct batcher *b, uint64_t *ret_put, uint64_t *ret_gone)
+void batcher_progress(struct batcher *b, uint64_t *ret_accepted, uint64_t *ret_gone)
 {
     struct backlog_stats st = {0};
     lock_assert_held(&b->mu);
-    *ret_put = *ret_gone = 0;
-    if (!b->own)
-        return;
-    *ret_put = atomic_load(&backlog_ring(b->own)->h->n_put);
-    waiting(b, &st);
-    *ret_gone = *ret_put - MIN(st.waiting, *ret_put);
+    if (b->own)
+        waiting(b, &st);
+    *ret_accepted = st.accepted;
+    *ret_gone = st.accepted - MIN(st.waiting, st.accepted);
 }
 
 void batcher_book(struct batcher *b)
@@ -102,6 +103,27 @@ static void make_room(struct batcher *b)
     (void)backlog_drop(b->own, used_bytes(b) > b->high_bytes ? MIN(st.ring_records / 2, (uint64_t)b->max_queue) : b->max_queue);
 }
 
+/* With the lock open, as it takes the disk's time. A put that is under way meanwhile may be counted and not be whole on the disk
+ * yet: so once more after the last one. */
+static void sync_ring(struct batcher *b)
+{
+    struct err e = {0};
+    uint64_t put = atomic_load(&backlog_ring(b->own)->h->n_put);
+    b->sync_at_ms = clock_mono_ms() + b->sync_ms;
+    if (put == b->synced_put && b->synced_twice)
+        return;
+    struct backlog *own = b->own;
+    lock_release(&b->mu);
+    bool ok = backlog_sync(own, &e);
+    lock_acquire(&b->mu);
+    if (!ok) {
+        note(b, &e);
+        return;
+    }
+    b->synced_twice = put == b->synced_put;
+    b->synced_put = put;
+}
+
 /* What cannot wait for the end of an export. */
 static void look_after(struct batcher *b)
 {
@@ -110,16 +132,9 @@ static void look_after(struct batcher *b)
     waiting(b, &st);
     if (used_bytes(b) > b->high_bytes || (!*backlog_dir(b->own) && st.ring_records > b->max_queue))
         make_room(b);
-    if (b->sync_ms && clock_mono_ms() >= b->sync_at_ms) {
-        uint64_t put = atomic_load(&backlog_ring(b->own)->h->n_put);
-        struct err e = {0};
-        if (put != b->synced_put && !backlog_sync(b->own, &e))
-            note(b, &e);
-        else
-            b->synced_put = put;
-        b->sync_at_ms = clock_mono_ms() + b->sync_ms;
-    }
     batcher_book(b);
+    if (b->sync_ms && clock_mono_ms() >= b->sync_at_ms)
+        sync_ring(b);
 }
 
 /* When the next batch will be full, if records go on coming as they did; INT64_MAX: not soon. Being woken costs the emitting
@@ -145,8 +160,10 @@ static void set_alarms(struct batcher *b, bool sendable)
     const struct ring *r = backlog_ring(b->own);
     waiting(b, &st);
     uint64_t put = atomic_load(&r->h->n_put), used = used_bytes(b), at = UINT64_MAX;
-    b->full_ms = sendable ? foresee_full(b, put, st.waiting) : INT64_MAX;
-    if (sendable)
+    b->full_ms = sendable && b->delay_ms ? foresee_full(b, put, st.waiting) : INT64_MAX;
+    if (sendable && !b->delay_ms)
+        at = put + 1;
+    else if (sendable)
         at = put + b->max_batch * (b->full_ms == INT64_MAX ? 1u : 2u) - MIN(st.waiting, (uint64_t)b->max_batch - 1);
     if (!*backlog_dir(b->own)) {
         uint64_t limit = (uint64_t)b->max_queue + MAX(b->max_queue / 8, 1u);
@@ -173,25 +190,47 @@ void batcher_tend_exporter(struct batcher *b)
 
 /* ---- exporting ---- */
 
-static void settle(struct batcher *b, struct backlog *from, uint32_t n, const weir_export_result *r)
+static int64_t retry_at(const struct batcher *b, const weir_export_result *r)
+{
+    int64_t wait = MIN(MAX(b->delay_ms, (int64_t)RETRY_MIN_MS), (int64_t)RETRY_MS);
+    return clock_mono_ms() + (r->retry_after_ms >= 0 ? r->retry_after_ms : wait);
+}
+
+/* While nothing can be sent, a batch of a dead process's goes into our own spool, so that one cap bounds what all of them left. But
+ * one that the receiver alone will not have stays where it is, or it would be in the way of ours. */
+static void put_off(struct batcher *b, struct backlog *from, sv request, uint32_t n, const weir_export_result *r)
+{
+    if (from == b->own) {
+        b->retry_at_ms = retry_at(b, r);
+        b->retry_asked = r->retry_after_ms >= 0;
+        b->own_retrying = true;
+    } else if (b->own_retrying && backlog_put_batch(b->own, request, n, NULL)) {
+        backlog_settle(from);
+    } else {
+        b->orphans.retry_at_ms = retry_at(b, r);
+    }
+}
+
+static void settle(struct batcher *b, struct backlog *from, sv request, uint32_t n, const weir_export_result *r)
 {
     lock_assert_held(&b->mu);
     if (r->code == WEIR_EXPORT_RETRY) {
-        int64_t wait = r->retry_after_ms >= 0 ? r->retry_after_ms : MIN(b->delay_ms, (int64_t)RETRY_MS);
-        b->retry_at_ms = clock_mono_ms() + wait;
-        b->retry_asked = r->retry_after_ms >= 0;
+        put_off(b, from, request, n, r);
     } else {
+        bool foreign = from != b->own || backlog_is_foreign(from);
         uint64_t rejected = MIN(r->n_rejected, (uint64_t)n), sent = r->code == WEIR_EXPORT_OK ? n - rejected : 0;
-        if (r->code == WEIR_EXPORT_FAILED)
-            drop_count(&b->drops, DROP_EXPORT_FAILED, n);
-        else
-            drop_count(&b->drops, DROP_REJECTED, rejected);
-        if (from == b->own)
-            atomic_fetch_add(&b->drops.exported, sent);
-        else
+        if (foreign) {
             b->adopted += sent;
+            b->adopted_lost += n - sent;
+        } else {
+            drop_count(&b->drops, r->code == WEIR_EXPORT_FAILED ? DROP_EXPORT_FAILED : DROP_REJECTED, n - sent);
+            atomic_fetch_add(&b->drops.exported, sent);
+        }
         backlog_settle(from);
-        b->retry_at_ms = 0;
+        if (from == b->own) {
+            b->retry_at_ms = 0;
+            b->own_retrying = false;
+        }
         batcher_book(b);
         cond_broadcast(&b->progress);
     }
@@ -199,20 +238,19 @@ static void settle(struct batcher *b, struct backlog *from, uint32_t n, const we
         drop_note(&b->drops, r->message);
 }
 
-/* One batch of this backlog, if it has one. False: it has none. */
-static bool export_from(struct batcher *b, struct backlog *from)
+enum sent { NOTHING_THERE, SENT, UNREADABLE };
+
+/* One batch of this backlog, if it has one. */
+static enum sent export_from(struct batcher *b, struct backlog *from)
 {
     sv request;
     uint32_t n;
     struct err e = {0};
     int got = backlog_take(from, &request, &n, &e);
-    if (got < 0) {
+    if (got < 0)
         note(b, &e);
-        b->retry_at_ms = clock_mono_ms() + SPILL_RETRY_MS;
-        b->retry_asked = false;
-    }
     if (got <= 0)
-        return got < 0;
+        return got < 0 ? UNREADABLE : NOTHING_THERE;
     struct weir_batch batch = {request, n, tend, b};
     weir_export_result r = {.retry_after_ms = -1};
     int64_t timeout = b->export_timeout_ms;
@@ -224,31 +262,33 @@ static bool export_from(struct batcher *b, struct backlog *from)
     exporter_export(b->exporter, &batch, timeout, &r);
     atomic_store(&b->doze, AWAKE);
     lock_acquire(&b->mu);
-    settle(b, from, n, &r);
-    return true;
+    settle(b, from, request, n, &r);
+    return SENT;
 }
 
 /* When our own records are to be exported (mono ms), retries aside. */
 static int64_t own_due(struct batcher *b)
 {
     struct backlog_stats st;
-    uint64_t put, gone;
+    uint64_t accepted, gone;
     waiting(b, &st);
-    batcher_progress(b, &put, &gone);
+    batcher_progress(b, &accepted, &gone);
     if (!st.waiting)
         return INT64_MAX;
-    bool now = b->closing || gone < MIN(b->flush_to, put) || st.waiting >= b->max_batch || st.waiting > st.ring_records;
+    bool now = b->closing || !b->delay_ms || gone < MIN(b->flush_to, accepted) || st.waiting >= b->max_batch ||
+               st.waiting > st.ring_records;
     return now ? 0 : b->due_ms;
 }
 
 /* When the thread must act next (mono ms). The timer runs also when there is nothing: a record does not start it, so that
- * emitting one costs no system call. */
+ * emitting one costs no system call; without a delay each record wakes us. What others left waits while our own cannot be sent. */
 static int64_t next_action(struct batcher *b)
 {
     int64_t at = own_due(b);
     if (orphans_next(b))
-        at = 0;
-    at = MIN(at, b->due_ms);
+        at = MIN(at, b->orphans.retry_at_ms);
+    if (b->delay_ms)
+        at = MIN(at, b->due_ms);
     if (b->retry_at_ms > at)
         at = b->retry_at_ms;
     if (b->sync_ms)
@@ -258,24 +298,50 @@ static int64_t next_action(struct batcher *b)
     return at;
 }
 
+static void export_own(struct batcher *b)
+{
+    switch (export_from(b, b->own)) {
+    case SENT:
+        b->due_ms = clock_mono_ms() + b->delay_ms;
+        break;
+    case NOTHING_THERE: /* put, but not finished: the emitting thread will be done in no time */
+        b->retry_at_ms = clock_mono_ms() + 1;
+        b->retry_asked = false;
+        break;
+    case UNREADABLE:
+        b->retry_at_ms = clock_mono_ms() + SPILL_RETRY_MS;
+        b->retry_asked = false;
+    }
+}
+
+static void export_orphan(struct batcher *b)
+{
+    struct backlog *orphan = orphans_next(b);
+    if (!orphan || clock_mono_ms() < MAX(b->orphans.retry_at_ms, b->retry_at_ms))
+        return;
+    switch (export_from(b, orphan)) {
+    case SENT:
+        break;
+    case NOTHING_THERE:
+        orphans_close(b);
+        break;
+    case UNREADABLE:
+        b->orphans.retry_at_ms = clock_mono_ms() + SPILL_RETRY_MS;
+        if (++b->orphans.failures >= ORPHAN_TRIES)
+            orphans_close(b);
+    }
+}
+
 static void export_due(struct batcher *b)
 {
     int64_t now = clock_mono_ms();
     if (now < b->retry_at_ms)
         return;
-    bool own = own_due(b) <= now;
-    struct backlog *orphan = orphans_next(b);
-    if (own && !export_from(b, b->own)) { /* put, but not finished: the emitting thread will be done in no time */
-        own = false;
-        b->retry_at_ms = clock_mono_ms() + 1;
-        b->retry_asked = false;
-    }
-    if (now >= b->due_ms || own)
+    if (own_due(b) <= now)
+        export_own(b);
+    if (now >= b->due_ms)
         b->due_ms = clock_mono_ms() + b->delay_ms;
-    if (orphan && !b->closing && clock_mono_ms() >= b->retry_at_ms && !export_from(b, orphan)) {
-        backlog_close(orphan);
-        b->orphans.current = NULL;
-    }
+    export_orphan(b);
 }
 
 /* ---- ending ---- */
@@ -286,13 +352,11 @@ static void finish(struct batcher *b)
     char dir[200];
     snprintf(dir, sizeof dir, "%.199s", backlog_dir(b->own));
     batcher_book(b);
-    uint64_t left = (uint64_t)MAX(backlog_finish(b->own), (int64_t)0);
-    if (!*dir)
-        drop_count(&b->drops, DROP_SHUTDOWN, left);
-    else
-        b->left_behind = left;
+    uint64_t lost, left = (uint64_t)MAX(backlog_finish(b->own, &lost), (int64_t)0);
+    drop_count(&b->drops, DROP_SHUTDOWN, lost);
+    b->left_behind = left;
     orphans_done(&b->orphans, false);
-    if (!*dir || !left)
+    if (!left)
         return;
     lock_release(&b->mu);
     log_warn("sdk", "%" PRIu64 " log records could not be delivered in time; they are kept in %s: the next start of the service, "
@@ -311,11 +375,18 @@ static void report(struct batcher *b, int64_t now_ms)
     lock_acquire(&b->mu);
 }
 
-static bool own_is_empty(struct batcher *b)
+/* Nothing more to do for an end: our own is delivered, and what others left, if that does not take long. Short-lived processes are
+ * the ones that find it. */
+static bool all_done(struct batcher *b)
 {
     struct backlog_stats st;
+    int64_t now = clock_mono_ms();
     waiting(b, &st);
-    return !st.waiting;
+    if (st.waiting)
+        return now >= b->close_at_ms;
+    if (!b->empty_ms)
+        b->empty_ms = now;
+    return now >= MIN(b->close_at_ms, b->empty_ms + ORPHANS_AT_END_MS) || b->orphans.retry_at_ms > now || !orphans_next(b);
 }
 
 /* A broken invariant on our thread is no reason to end the host: this processor stops, what it holds stays on disk, and whoever
@@ -348,7 +419,7 @@ static void *batcher_main(void *arg)
         look_after(b);
         set_alarms(b, clock_mono_ms() >= b->retry_at_ms);
         report(b, clock_mono_ms());
-        if (b->closing && (own_is_empty(b) || clock_mono_ms() >= b->close_at_ms))
+        if (b->closing && all_done(b))
             break;
         int64_t at = MIN(MIN(next_action(b), b->full_ms), drop_report_at(&b->drops));
         if (at > clock_mono_ms()) {
@@ -379,5 +450,6 @@ bool batcher_start(struct batcher *b)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (ok)
         pthread_setname_np(b->thread, "weir-logs");
+    atomic_store(&b->started, ok);
     return ok;
 }

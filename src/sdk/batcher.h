@@ -12,6 +12,7 @@
 #include "sdk/stats.h"
 #include "base/vec.h"
 
+#define SCOPE_INLINE 1u  /* in `scopes`: there is no room for it in the dictionary */
 #define SCOPE_SLOTS 1024 /* loggers whose scope is found without the dictionary; those after them send it with each record */
 
 enum doze { AWAKE, ASLEEP, EXPORTING };
@@ -19,7 +20,9 @@ enum doze { AWAKE, ASLEEP, EXPORTING };
 struct orphans { /* under mu */
     VEC(char *) names;
     struct backlog *current;
-    int64_t look_at_ms; /* next time to look for more */
+    int64_t look_at_ms;  /* next time to look for more */
+    int64_t retry_at_ms; /* nothing of theirs is exported before */
+    unsigned failures;   /* of the current one, in a row */
 };
 
 struct batcher {
@@ -40,6 +43,8 @@ struct batcher {
     _Atomic uint64_t wake_used;  /* or when more bytes of the ring are in use */
     _Atomic uint64_t n_left;     /* puts that left the ring, roughly; for `counted` */
     _Atomic uint32_t scopes[SCOPE_SLOTS]; /* by logger index: its reference in the ring's dictionary, 0: none yet */
+    struct lock dict_mu;         /* of those who define scopes; never waits for the disk */
+    _Atomic bool started;        /* the thread; its id is in `thread` before */
     struct drop_counts drops;
 
     struct lock mu;
@@ -54,12 +59,15 @@ struct batcher {
     int64_t due_ms;    /* what is there then is exported, be it ever so little */
     int64_t retry_at_ms; /* nothing is exported before */
     bool retry_asked;    /* because the receiver said so */
+    bool own_retrying;   /* the last batch of our own could not be sent for now */
     int64_t spill_at_ms; /* no attempt to spill before */
     int64_t sync_at_ms;
-    uint64_t synced_put; /* puts that are on stable storage */
+    uint64_t synced_put; /* puts when the ring was synced last, */
+    bool synced_twice;   /* and the time before */
+    int64_t empty_ms;    /* with closing: our own was empty then; 0: not yet */
     uint64_t dropped_seen, torn_seen; /* of the backlog's counters, what is in `drops` */
-    uint64_t left_behind, adopted;
-    bool started, ended; /* the thread */
+    uint64_t left_behind, adopted, adopted_lost;
+    bool ended; /* the thread */
     bool broken; /* ended by a bug of ours: the thread is still there, and may use all of this */
     bool closing;
     bool said_memory;
@@ -72,12 +80,14 @@ bool batcher_start(struct batcher *b);
 void batcher_tend_exporter(struct batcher *b);
 /* Makes the thread look around. Any thread, with or without the lock. */
 void batcher_wake(struct batcher *b);
-/* Puts so far, and how many of them are done with. */
-void batcher_progress(struct batcher *b, uint64_t *ret_put, uint64_t *ret_gone);
+/* Records accepted so far, and how many of them are done with. */
+void batcher_progress(struct batcher *b, uint64_t *ret_accepted, uint64_t *ret_gone);
 /* Brings the backlog's own counters into `drops`. */
 void batcher_book(struct batcher *b);
 
 /* The next backlog without an owner, taken over; NULL: none for now. Looks for new ones every few minutes. */
 struct backlog *orphans_next(struct batcher *b);
+/* The current one is done with: empty, or left to somebody else. */
+void orphans_close(struct batcher *b);
 /* `forget`: in a forked child, where they are the parent's. */
 void orphans_done(struct orphans *o, bool forget);

@@ -8,7 +8,7 @@ enum { LR_TIME = 1, LR_SEVERITY = 2, LR_SEVERITY_TEXT = 3, LR_BODY = 5, LR_ATTRS
        LR_TRACE = 9, LR_SPAN = 10, LR_OBSERVED = 11, LR_EVENT = 12 };
 enum { ANY_STRING = 1, ANY_BOOL = 2, ANY_INT = 3, ANY_DOUBLE = 4, ANY_ARRAY = 5, ANY_MAP = 6, ANY_BYTES = 7 };
 
-static const struct limits unlimited = {INT64_MAX, INT64_MAX, 64};
+static const struct limits unlimited = {INT64_MAX, INT64_MAX, DEPTH_SAFE};
 
 /* The first `max` characters of valid UTF-8. */
 static sv cut_chars(sv s, int64_t max)

@@ -34,7 +34,7 @@ weir_logger *weir_logger_get(const char *name)
 
 static void limits_resolve(struct limits *l, const weir_limits *given)
 {
-    *l = (struct limits){.count = 128, .length = INT64_MAX, .depth = 64};
+    *l = (struct limits){.count = 128, .length = INT64_MAX, .depth = DEPTH_SAFE};
     if (given->attribute_count > 0)
         l->count = given->attribute_count;
     else
@@ -408,6 +408,7 @@ static weir_result each_processor(struct weir_provider *p, bool shutdown, int64_
 
 weir_result weir_provider_force_flush(weir_provider *p, int64_t timeout_ms)
 {
+    NO_CANCEL;
     if (!p)
         return WEIR_OK;
     return atomic_load(&p->shut_down) ? WEIR_SHUT_DOWN : each_processor(p, false, timeout_ms);
@@ -415,6 +416,7 @@ weir_result weir_provider_force_flush(weir_provider *p, int64_t timeout_ms)
 
 weir_result weir_provider_shutdown(weir_provider *p, int64_t timeout_ms)
 {
+    NO_CANCEL;
     if (!p)
         return WEIR_OK;
     return atomic_exchange(&p->shut_down, true) ? WEIR_SHUT_DOWN : each_processor(p, true, timeout_ms);

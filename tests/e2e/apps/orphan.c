@@ -12,7 +12,7 @@ int main(int argc, char **argv)
         return 1;
     }
     weir_logger *lg = weir_logger_get("orders");
-    int count = atoi(argv[2]);
+    int count = (int)strtol(argv[2], NULL, 10);
     for (int n = 0; n < count; n++)
         weir_infof(lg, "order %06d accepted", n);
     puts("logged");
