@@ -76,7 +76,7 @@ void ring_copy_done(struct ring_copy *c)
     *c = (struct ring_copy){0};
 }
 
-void ring_walk(const struct ring *r, uint64_t from, const struct ring_walk_fns *fns, void *ctx, struct ring_walked *ret)
+void ring_walk(struct ring *r, uint64_t from, const struct ring_walk_fns *fns, void *ctx, struct ring_walked *ret)
 {
     uint64_t limit = ring_tail(r) + r->cap, last_put = ring_end(r);
     struct ring_walked n = {0};

@@ -26,7 +26,7 @@ struct ring_walked {
 };
 /* What waits in a ring whose owner is not there, from position `from` on (its tail, at the least): as an adopter sees it, also
  * behind `head`, where a power cut may have left records. */
-void ring_walk(const struct ring *r, uint64_t from, const struct ring_walk_fns *fns, void *ctx, struct ring_walked *ret);
+void ring_walk(struct ring *r, uint64_t from, const struct ring_walk_fns *fns, void *ctx, struct ring_walked *ret);
 
 /* A frame of a backlog's spool. False: it is none. */
 MUST_USE bool backlog_frame(sv frame, uint32_t *ret_records, uint64_t *ret_ring_below, sv *ret_request);

@@ -7,7 +7,6 @@
 #define MAGIC "WEIRRING"
 #define MAJOR 1
 #define MINOR 0
-#define RESYNC_FACTOR 8 /* bytes of checksums spent on finding a record behind damage, for each byte of the ring */
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* frame, 16 bytes: 0 word u64 | 8 scope reference u32 | 12 bytes of inline scope u32.
@@ -75,6 +74,8 @@ static uint32_t head_sum(const struct ring_head *h)
     return crc32c(0, h, offsetof(struct ring_head, sum));
 }
 
+#define BUDGET 16 /* bytes that may be checksummed in vain, for each byte of data */
+
 static void place(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_bytes)
 {
     *r = (struct ring){.h = map,
@@ -82,6 +83,7 @@ static void place(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_
                        .data = (uint8_t *)map + RING_PAGE + dict_bytes,
                        .cap = data_bytes,
                        .dict_cap = dict_bytes,
+                       .budget = BUDGET * data_bytes,
                        .map_bytes = (size_t)(RING_PAGE + dict_bytes + data_bytes)};
 }
 
@@ -109,13 +111,14 @@ static void mend_positions(struct ring *r)
 {
     uint64_t head = atomic_load(&r->h->head), end = head & ~RING_CLOSED, tail = atomic_load(&r->h->tail);
     uint64_t done = atomic_load(&r->h->done);
+    bool aligned = tail % RING_ALIGN == 0 && end % RING_ALIGN == 0;
     r->tail = tail;
-    if (tail % RING_ALIGN == 0 && tail <= end && end - tail <= r->cap) {
+    if (aligned && tail <= end && end - tail <= r->cap) {
         if (done % RING_ALIGN == 0 && done > tail && done <= end) /* the owner died while it cleared what was done with */
             ring_release(r, done);
         return;
     }
-    bool behind = tail % RING_ALIGN == 0 && tail > end && tail - end <= r->cap; /* a power cut kept the tail, and not the head */
+    bool behind = aligned && tail > end && tail - end <= r->cap; /* a power cut kept the tail, and not the head */
     tail = tail > RING_CLOSED / 2 ? 0 : tail & ~(uint64_t)(RING_ALIGN - 1);
     r->tail = tail;
     atomic_store(&r->h->tail, tail);
@@ -225,20 +228,23 @@ sv ring_defined(const struct ring *r, uint32_t ref)
 
 /* ---- taking ---- */
 
-/* Is a whole, sound record at `pos`, ending by `end`? */
-static bool sound_at(const struct ring *r, uint64_t pos, uint64_t end, uint64_t word, struct ring_frame *ret)
+/* Is a whole, sound record at `pos`, ending by `end`? What is not costs the budget: bytes made for it could ask for the checksum of
+ * all that follows at every place. */
+static bool sound_at(struct ring *r, uint64_t pos, uint64_t end, uint64_t word, struct ring_frame *ret)
 {
     const struct frame *f = frame_at(r, pos);
     uint32_t n = length_of(word);
     uint64_t size = frame_size(n);
-    if (state_of(word) != RECORD || size > end - pos || size > to_end(r, pos))
+    if (state_of(word) != RECORD || size > end - pos || size > to_end(r, pos) || !r->budget)
         return false;
     uint32_t scope = f->scope, scope_n = f->scope_n; /* once: the memory may be another's */
     if (scope_n > n || (scope && scope_n))
         return false;
     const uint8_t *record = (const uint8_t *)f + RING_FRAME_BYTES;
-    if ((uint32_t)(word >> 32) != checksum(pos, scope, scope_n, record, n))
+    if ((uint32_t)(word >> 32) != checksum(pos, scope, scope_n, record, n)) {
+        r->budget -= MIN(r->budget, size);
         return false;
+    }
     *ret = (struct ring_frame){.pos = pos, .next = pos + size, .scope = scope, .inline_scope = sv_make(record, scope_n),
                                .record = sv_make(record + scope_n, n - scope_n)};
     return true;
@@ -255,7 +261,7 @@ uint64_t ring_pass(const struct ring *r, uint64_t pos, uint64_t end)
 }
 
 /* Does a frame begin at `pos`? A sound record, a put under way, a filler. */
-static bool plausible_at(const struct ring *r, uint64_t pos, uint64_t end)
+static bool plausible_at(struct ring *r, uint64_t pos, uint64_t end)
 {
     struct ring_frame ignored;
     uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
@@ -266,29 +272,24 @@ static bool plausible_at(const struct ring *r, uint64_t pos, uint64_t end)
            (state_of(word) == FILLER && size == to_end(r, pos));
 }
 
-/* Where to go on behind damage at `pos`: where the damaged frame says that it ends, if that makes sense, so that nothing behind it
- * is passed over; else at the next sound record. Looking for that is given up when it has cost a few times the ring. */
-static uint64_t resync(const struct ring *r, uint64_t pos, uint64_t end)
+/* Where to go on behind damage at `pos`: where the damaged frame says that it ends, if that makes sense, so that no put under way
+ * behind it is passed over; else at the next sound record. */
+static uint64_t resync(struct ring *r, uint64_t pos, uint64_t end)
 {
     struct ring_frame ignored;
-    uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire), budget = RESYNC_FACTOR * r->cap;
+    uint64_t word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
     uint64_t next = pos + frame_size(length_of(word)), room = MIN(end - pos, to_end(r, pos));
     if (next <= pos + room && (next == end || plausible_at(r, next, end)))
         return next;
     while ((pos += RING_ALIGN) < end) {
         word = atomic_load_explicit(&frame_at(r, pos)->word, memory_order_acquire);
-        if (state_of(word) != RECORD || frame_size(length_of(word)) > MIN(end - pos, to_end(r, pos)))
-            continue;
-        if (budget < frame_size(length_of(word)))
-            return end;
-        budget -= frame_size(length_of(word));
-        if (sound_at(r, pos, end, word, &ignored))
+        if (word && sound_at(r, pos, end, word, &ignored))
             return pos;
     }
     return end;
 }
 
-enum ring_got ring_look(const struct ring *r, uint64_t pos, uint64_t end, struct ring_frame *ret)
+enum ring_got ring_look(struct ring *r, uint64_t pos, uint64_t end, struct ring_frame *ret)
 {
     for (;;) {
         if (pos >= end)
@@ -322,6 +323,8 @@ void ring_release(struct ring *r, uint64_t below)
         memset(frame_at(r, at), 0, n);
         at += n;
     }
+    if (below > r->tail)
+        r->budget += MIN(BUDGET * MIN(below - r->tail, r->cap), BUDGET * r->cap - r->budget);
     r->tail = below;
     atomic_store_explicit(&r->h->tail, below, memory_order_release);
 }

@@ -46,6 +46,7 @@ struct ring {
     uint64_t cap, dict_cap; /* bytes; cap is a power of two. Ours: what the memory says is not asked again */
     uint64_t tail;          /* the consumer's own, for the same reason */
     size_t map_bytes;
+    uint64_t budget; /* the consumer's: bytes that may yet be checksummed in vain; grows with what is released */
 };
 
 /* Bytes of memory that a ring of these capacities needs; rounds both up (data to a power of two) within the limits above. */
@@ -101,8 +102,9 @@ enum ring_got {
                      that is known, else 0 */
     RING_END      /* nothing more */
 };
-/* The frame at `pos`; looks no further than `end` (a position). */
-enum ring_got ring_look(const struct ring *r, uint64_t pos, uint64_t end, struct ring_frame *ret);
+/* The frame at `pos`; looks no further than `end` (a position). Where hostile bytes have cost more checksums than damage ever would,
+ * the rest counts as torn. */
+enum ring_got ring_look(struct ring *r, uint64_t pos, uint64_t end, struct ring_frame *ret);
 /* Passes over the put that is pending at `pos`: where the next frame begins, `end` when none does. For when nobody is there to
  * finish it. */
 uint64_t ring_pass(const struct ring *r, uint64_t pos, uint64_t end);

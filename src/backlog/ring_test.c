@@ -250,7 +250,7 @@ static void *put_many(void *arg)
 /* No checksum covers the positions: whatever they say, what is whole is found, and the looking comes to an end. */
 TEST(positions_that_cannot_be_cost_no_record)
 {
-    const uint64_t odd[][2] = {{UINT64_MAX, 0}, {1ull << 60, 0}, {0, 1ull << 62}, {5000, 77}, {3, 3}, {RING_CLOSED | 7, 1}, {0, 16}};
+    const uint64_t odd[][2] = {{UINT64_MAX, 0}, {1ull << 60, 0}, {0, 1ull << 62}, {5000, 77}, {3, 3}, {RING_CLOSED | 7, 1}, {0, 16}, {77, 0}};
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
         struct ring r, again;
         struct ring_frame f;
@@ -274,6 +274,29 @@ TEST(positions_that_cannot_be_cost_no_record)
         CHECK(first > 100 || n >= 18); /* positions are in the checksums: from a wrong tail on, what lies before it is not looked at */
         ring_drop(&r);
     }
+}
+
+/* Each word claims a record up to the end: without a limit, looking through a ring of 16 MiB takes a quarter of an hour. */
+TEST(bytes_made_to_cost_time_cost_little)
+{
+    uint64_t data = 16 << 20, dict = 4096;
+    size_t n = ring_size(&data, &dict);
+    void *map = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct ring r;
+    struct ring_frame f;
+    REQUIRE(map != MAP_FAILED);
+    ring_init(&r, map, data, dict, 1);
+    for (uint64_t pos = 0; pos < data; pos += RING_ALIGN) {
+        uint64_t word = 2ull << 28 | (data - pos - RING_FRAME_BYTES);
+        memcpy(r.data + pos, &word, sizeof word);
+    }
+    atomic_store(&r.h->head, data);
+    CHECK_EQ(ring_look(&r, 0, data, &f), RING_TORN);
+    CHECK_EQ(f.next, data);
+    CHECK_EQ(r.budget, 0);
+    ring_release(&r, data);
+    CHECK(r.budget > 0);
+    munmap(map, n);
 }
 
 TEST(many_threads_lose_and_repeat_nothing)

@@ -12,9 +12,9 @@ int main(int argc, char **argv)
         return 1;
     }
     weir_logger *lg = weir_logger_get("orders");
-    int count = (int)strtol(argv[2], NULL, 10);
-    for (int n = 0; n < count; n++)
-        weir_infof(lg, "order %06d accepted", n);
+    long count = strtol(argv[2], NULL, 10);
+    for (long n = 0; n < count; n++)
+        weir_infof(lg, "order %06ld accepted", n);
     puts("logged");
     fflush(stdout);
     for (;;)
