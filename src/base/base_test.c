@@ -14,6 +14,12 @@
 #include "base/vec.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 TEST(sv_parts_of_nothing_are_nothing)
 {
@@ -368,5 +374,98 @@ TEST(io_lock_dir_is_exclusive)
     io_close(one);
     CHECK_OK(io_lock_dir(dir, "data", &two, &e), &e);
     io_close(two);
+    io_close(dir);
+}
+
+TEST(io_follows_no_link_and_waits_for_no_fifo_in_a_directory)
+{
+    struct err e = {0};
+    int dir, fd = -1;
+    char path[300];
+    struct buf b = {0};
+    REQUIRE_OK(io_open_dir(test_dir(), &dir, &e), &e);
+    REQUIRE_OK(io_replace_file(dir, "victim", SV("precious"), &e), &e);
+    REQUIRE(symlinkat("victim", dir, "link") == 0 && mkfifoat(dir, "fifo", 0600) == 0);
+    alarm(20); /* for the FIFO */
+    CHECK(!io_openat(dir, "link", O_RDWR, 0, &fd, &e));
+    CHECK_EQ(e.sys, ELOOP);
+    CHECK(!io_openat(dir, "link", O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, &e));
+    CHECK_EQ(e.sys, ELOOP);
+    CHECK(!io_openat(dir, "fifo", O_RDONLY, 0, &fd, &e));
+    CHECK_ERR(&e, ERR_CORRUPT, "'fifo' is not a regular file");
+    CHECK(!io_openat(dir, "fifo", O_RDWR, 0, &fd, &e));
+    CHECK(!io_openat(dir, ".", O_RDONLY, 0, &fd, &e));
+    CHECK(!io_read_file(dir, "fifo", &b, &e));
+    CHECK(!io_read_file(dir, "link", &b, &e));
+    REQUIRE(symlinkat("victim", dir, "LOCK") == 0);
+    CHECK(!io_lock_dir(dir, "data", &fd, &e));
+    CHECK_ERR(&e, ERR_IO, "links are not followed");
+    REQUIRE(unlinkat(dir, "LOCK", 0) == 0 && symlinkat("nowhere", dir, "LOCK") == 0);
+    CHECK(!io_lock_dir(dir, "data", &fd, &e));
+    CHECK(faccessat(dir, "nowhere", F_OK, 0) != 0);
+
+    REQUIRE(symlinkat("victim", dir, "a.tmp") == 0 && symlinkat("victim", dir, "a") == 0);
+    CHECK_OK(io_replace_file(dir, "a", SV("new"), &e), &e);
+    CHECK_OK(io_read_file(dir, "a", &b, &e), &e);
+    CHECK_SV(buf_view(&b), SV("new"));
+    buf_reset(&b);
+    CHECK_OK(io_read_file(dir, "victim", &b, &e), &e);
+    CHECK_SV(buf_view(&b), SV("precious"));
+    buf_reset(&b);
+    snprintf(path, sizeof path, "%s/link", test_dir()); /* a path is the user's own */
+    CHECK_OK(io_read_file(AT_FDCWD, path, &b, &e), &e);
+    CHECK_SV(buf_view(&b), SV("precious"));
+    alarm(0);
+    buf_done(&b);
+    io_close(dir);
+}
+
+/* Runs in a child, which a SIGXFSZ would kill. Returns the step that failed, 0: none. */
+static int outgrow(int fd)
+{
+    static char bytes[100000];
+    struct err e = {0};
+    sigset_t set, now;
+    sv all = sv_make(bytes, sizeof bytes);
+    signal(SIGXFSZ, SIG_DFL);
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){0}) != 0 || setrlimit(RLIMIT_FSIZE, &(struct rlimit){65536, RLIM_INFINITY}) != 0)
+        return 1;
+    if (io_write_all(fd, all, "f", &e) || e.sys != EFBIG)
+        return 2;
+    if (io_pwrite_all(fd, all, 10, "f", &e) || e.sys != EFBIG)
+        return 3;
+    if (io_reserve(fd, sizeof bytes, "f", &e) || e.sys != EFBIG)
+        return 4;
+    if (io_truncate(fd, sizeof bytes, "f", &e) || e.sys != EFBIG)
+        return 5;
+    if (!io_allocate(fd, sizeof bytes, "f", &e) && e.sys != EFBIG)
+        return 6;
+    if (pthread_sigmask(SIG_BLOCK, NULL, &now) != 0 || sigismember(&now, SIGXFSZ) || sigpending(&now) != 0 ||
+        sigismember(&now, SIGXFSZ))
+        return 7;
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (io_pwrite_all(fd, all, 10, "f", NULL) || sigpending(&now) != 0 || sigismember(&now, SIGXFSZ))
+        return 8;
+    raise(SIGXFSZ); /* one that is not ours waits on */
+    if (io_pwrite_all(fd, all, 10, "f", NULL) || sigpending(&now) != 0 || !sigismember(&now, SIGXFSZ))
+        return 9;
+    return io_pwrite_all(fd, sv_sub(all, 0, 65536), 0, "f", NULL) ? 0 : 10;
+}
+
+TEST(io_gives_an_error_and_no_signal_when_a_file_grows_too_large)
+{
+    struct err e = {0};
+    int dir, fd, status = -1;
+    REQUIRE_OK(io_open_dir(test_dir(), &dir, &e), &e);
+    REQUIRE_OK(io_openat(dir, "f", O_RDWR | O_CREAT, 0600, &fd, &e), &e);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(outgrow(fd));
+    REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid);
+    CHECK(!WIFSIGNALED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    io_close(fd);
     io_close(dir);
 }

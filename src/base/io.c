@@ -3,11 +3,14 @@
 #include "base/lock.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FAULTS_MAX 16
@@ -60,8 +63,21 @@ static int fault_for(enum io_op op, const char *what, size_t *short_by)
     return 0;
 }
 
+/* ---- opening ---- */
+
+static bool is_plain_file(int fd, const char *name, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return err_sys(e, "cannot stat '%s'", name);
+    return S_ISREG(st.st_mode) || err_set(e, ERR_CORRUPT, "'%s' is not a regular file", name);
+}
+
 bool io_openat(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd, struct err *e)
 {
+    bool ours = dirfd != AT_FDCWD; /* rule (1) */
+    if (ours)
+        flags |= O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     int sys = flags & (O_CREAT | O_WRONLY | O_RDWR) ? fault_for(IO_OPEN, name, NULL) : 0;
     int fd = -1;
     if (!sys) {
@@ -71,9 +87,89 @@ bool io_openat(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd,
         sys = fd < 0 ? errno : 0;
     }
     if (sys)
-        return err_sys_code(e, sys, "cannot open '%s'", name);
+        return err_sys_code(e, sys, "cannot open '%s'%s", name,
+                            flags & O_NOFOLLOW && (sys == ELOOP || sys == ENOTDIR) ? " (links are not followed)" : "");
+    if (ours && !(flags & O_DIRECTORY) && !is_plain_file(fd, name, e)) {
+        io_close(fd);
+        return false;
+    }
     *ret_fd = fd;
     return true;
+}
+
+/* ---- growing files: rule (2) ---- */
+
+/* Around a call that may raise SIGXFSZ. The signal goes to the thread that made the call, so blocking it here is enough. */
+struct size_guard {
+    sigset_t before;
+    bool was_pending;
+};
+
+static sigset_t size_signal(void)
+{
+    sigset_t s;
+    sigemptyset(&s);
+    sigaddset(&s, SIGXFSZ);
+    return s;
+}
+
+static void size_guard_begin(struct size_guard *g)
+{
+    sigset_t xfsz = size_signal(), pending;
+    g->was_pending = false;
+    pthread_sigmask(SIG_BLOCK, &xfsz, &g->before);
+    if (sigismember(&g->before, SIGXFSZ)) { /* else none of the thread's own can wait */
+        sigpending(&pending);
+        g->was_pending = sigismember(&pending, SIGXFSZ);
+    }
+}
+
+/* Leaves errno as it is. */
+static void size_guard_end(const struct size_guard *g, bool too_large)
+{
+    int sys = errno;
+    sigset_t xfsz = size_signal();
+    if (too_large && !g->was_pending)
+        while (sigtimedwait(&xfsz, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &g->before, NULL);
+    errno = sys;
+}
+
+/* Like write(2) and pwrite(2) of all bytes. Returns errno, 0: all are written. */
+static int write_bytes(int fd, const char *p, size_t n, bool at_off, uint64_t off)
+{
+    struct size_guard g;
+    int sys = 0;
+    size_guard_begin(&g);
+    for (size_t done = 0; !sys && done < n;) {
+        ssize_t k = at_off ? pwrite(fd, p + done, n - done, (off_t)(off + done)) : write(fd, p + done, n - done);
+        if (k >= 0)
+            done += (size_t)k;
+        else if (errno != EINTR)
+            sys = errno;
+    }
+    size_guard_end(&g, sys == EFBIG);
+    return sys;
+}
+
+/* Returns errno, as the next. */
+static int allocate_bytes(int fd, uint64_t size)
+{
+    struct size_guard g;
+    size_guard_begin(&g);
+    int sys = fallocate(fd, 0, 0, (off_t)size) == 0 ? 0 : errno;
+    size_guard_end(&g, sys == EFBIG);
+    return sys;
+}
+
+static int resize(int fd, uint64_t size)
+{
+    struct size_guard g;
+    size_guard_begin(&g);
+    int sys = ftruncate(fd, (off_t)size) == 0 ? 0 : errno;
+    size_guard_end(&g, sys == EFBIG);
+    return sys;
 }
 
 static bool write_loop(int fd, sv bytes, bool at_off, uint64_t off, const char *what, struct err *e)
@@ -81,15 +177,8 @@ static bool write_loop(int fd, sv bytes, bool at_off, uint64_t off, const char *
     size_t short_by = 0;
     int sys = fault_for(IO_WRITE, what, &short_by);
     size_t todo = sys ? (short_by && short_by < bytes.n ? bytes.n - short_by : 0) : bytes.n;
-    for (size_t done = 0; done < todo;) {
-        ssize_t n = at_off ? pwrite(fd, bytes.p + done, todo - done, (off_t)(off + done))
-                           : write(fd, bytes.p + done, todo - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(e, "cannot write %zu bytes to '%s'", bytes.n, what);
-        done += (size_t)n;
-    }
+    int wrote = todo ? write_bytes(fd, bytes.p, todo, at_off, off) : 0;
+    sys = wrote ? wrote : sys;
     return sys ? err_sys_code(e, sys, "cannot write %zu bytes to '%s'", bytes.n, what) : true;
 }
 
@@ -141,8 +230,8 @@ bool io_sync_dir(int dirfd, const char *what, struct err *e)
 bool io_allocate(int fd, uint64_t size, const char *what, struct err *e)
 {
     int sys = fault_for(IO_ALLOCATE, what, NULL);
-    if (!sys && fallocate(fd, 0, 0, (off_t)size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
-        sys = errno;
+    if (!sys && ((sys = allocate_bytes(fd, size)) == EOPNOTSUPP || sys == ENOSYS))
+        sys = 0;
     return sys ? err_sys_code(e, sys, "cannot allocate %llu bytes for '%s'", (unsigned long long)size, what) : true;
 }
 
@@ -150,9 +239,8 @@ bool io_reserve(int fd, uint64_t size, const char *what, struct err *e)
 {
     static const char zeros[1 << 16];
     int sys = fault_for(IO_ALLOCATE, what, NULL);
-    if (!sys && fallocate(fd, 0, 0, (off_t)size) == 0)
+    if (!sys && (sys = allocate_bytes(fd, size)) == 0)
         return true;
-    sys = sys ? sys : errno;
     bool ok = sys == EOPNOTSUPP || sys == ENOSYS || err_sys_code(e, sys, "cannot allocate %llu bytes for '%s'",
                                                                   (unsigned long long)size, what);
     for (uint64_t at = 0; ok && at < size; at += sizeof zeros)
@@ -163,8 +251,8 @@ bool io_reserve(int fd, uint64_t size, const char *what, struct err *e)
 bool io_truncate(int fd, uint64_t size, const char *what, struct err *e)
 {
     int sys = fault_for(IO_TRUNCATE, what, NULL);
-    if (!sys && ftruncate(fd, (off_t)size) != 0)
-        sys = errno;
+    if (!sys)
+        sys = resize(fd, size);
     return sys ? err_sys_code(e, sys, "cannot truncate '%s'", what) : true;
 }
 
@@ -273,7 +361,9 @@ bool io_replace_file(int dirfd, const char *name, sv bytes, struct err *e)
     if (snprintf(temp, sizeof temp, "%s.tmp", name) >= (int)sizeof temp)
         return err_set(e, ERR_INVALID, "file name '%s' is too long", name);
     SCOPED(io_close) int fd = -1;
-    bool ok = io_openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC, 0640, &fd, e) &&
+    if (unlinkat(dirfd, temp, 0) != 0)
+        errno = 0; /* none is there, or opening says why not */
+    bool ok = io_openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL, 0640, &fd, e) &&
               io_write_all(fd, bytes, temp, e) && io_datasync(fd, temp, e) && io_renameat(dirfd, temp, name, e);
     if (!ok) {
         if (unlinkat(dirfd, temp, 0) != 0)

@@ -1,5 +1,10 @@
 /* io.h - every system call that changes a disk goes through here, so that tests can make any of them fail: a table of
  * faults (which call, which path, the how-manieth, what errno or short count) instead of luck.
+ * (1) A name in an open directory (dirfd is not AT_FDCWD) is one of ours, whoever may have put something else there: a link in
+ *     its place is not followed, and what is opened is a regular file, or with O_DIRECTORY a directory, else ERR_CORRUPT. So
+ *     no FIFO or device stops us, and nobody makes us write elsewhere. Paths (AT_FDCWD) are the user's, and taken as they are.
+ * (2) A file that would outgrow RLIMIT_FSIZE is EFBIG and nothing else: the SIGXFSZ that comes with it, which kills a process
+ *     that is not ours to kill, is taken away before anybody sees it.
  * All functions retry EINTR, set O_CLOEXEC and report the path. Any thread. */
 #pragma once
 #include "base/buf.h"
@@ -31,9 +36,10 @@ MUST_USE bool io_lock_dir(int dirfd, const char *dir, int *ret_fd, struct err *e
 /* flock(2) on an open file: exclusive, without waiting. It lasts until the last copy of the descriptor is closed, also in
  * forked children. ERR_UNAVAILABLE: another process has it. */
 MUST_USE bool io_lock_file(int fd, const char *what, struct err *e);
-/* temp file → datasync → rename → sync directory: afterwards `name` holds these bytes, or the old ones. */
+/* temp file → datasync → rename → sync directory: afterwards `name` holds these bytes, or the old ones. The temp file is always
+ * new: what a crash, or somebody else, left under its name goes first. */
 MUST_USE bool io_replace_file(int dirfd, const char *name, sv bytes, struct err *e);
-MUST_USE bool io_read_file(int dirfd, const char *name, struct buf *ret, struct err *e); /* capped by ret->max */
+MUST_USE bool io_read_file(int dirfd, const char *name, struct buf *ret, struct err *e); /* capped by ret->max; opens as (1) */
 void io_close(int fd); /* -1 is fine */
 static inline UNUSED void io_close_scoped(int *fd)
 {
