@@ -189,6 +189,8 @@ static bool scan(struct spool *sp, struct segment *sg, const struct found *f, bo
         return true;
     }
     rec->torn_bytes += held_bytes;
+    if (!f->header_ok && end_seq == sg->first_seq)
+        return true; /* goes as a whole, rule (4): not ours to cut, should it be another's file under a second name */
     if (f->size > good_end && !io_truncate(fd, good_end, "spool segment", NULL))
         return true; /* a read-only or failing disk: `end` keeps readers away from the rest */
     return true;

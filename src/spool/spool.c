@@ -8,6 +8,7 @@
 #include "spool/spool_int.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -609,6 +610,31 @@ static void spool_free(struct spool *sp)
 }
 DEFINE_SCOPED(struct spool *, spool_free)
 
+/* Makes at_name, whose name is durable afterwards. */
+static bool make_at(const struct spool_config *c, struct err *e)
+{
+    struct err why = {0};
+    if (io_mkdirat(c->at_fd, c->at_name, 0750, &why)) {
+        if (io_sync_dir(c->at_fd, c->at_name, e))
+            return true;
+        (void)!io_rmdirat(c->at_fd, c->at_name, NULL); /* so that the next try syncs again */
+        return false;
+    }
+    if (why.sys == EEXIST)
+        return true;
+    if (e)
+        *e = why;
+    return false;
+}
+
+static bool open_dir(struct spool *sp, struct err *e)
+{
+    const struct spool_config *c = &sp->cfg;
+    bool made = c->at_name ? make_at(c, e) : io_mkdir_all(c->dir, e);
+    return made && io_openat(c->at_name ? c->at_fd : AT_FDCWD, c->at_name ? c->at_name : c->dir,
+                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &sp->dirfd, e);
+}
+
 bool spool_open(const struct spool_config *cfg, struct spool **ret, struct spool_recovery *ret_recovery, struct err *e)
 {
     struct spool_recovery rec = {0};
@@ -628,9 +654,9 @@ bool spool_open(const struct spool_config *cfg, struct spool **ret, struct spool
     if (!sp->dir)
         return err_nomem(e);
     sp->cfg.dir = sp->dir;
-    if (!io_mkdir_all(sp->dir, e) || !io_open_dir(sp->dir, &sp->dirfd, e) ||
-        !io_lock_dir(sp->dirfd, sp->dir, &sp->lock_fd, e) || !spool_recover(sp, &rec, e))
+    if (!open_dir(sp, e) || !io_lock_dir(sp->dirfd, sp->dir, &sp->lock_fd, e) || !spool_recover(sp, &rec, e))
         return err_ctx(e, "spool '%s'", sp->dir);
+    sp->cfg.at_name = NULL; /* the caller's */
     trim(sp);
     if (cfg->own_thread) {
         int sys = pthread_create(&sp->thread, NULL, committer, sp);

@@ -8,6 +8,8 @@
  *     for the numbers of appends that failed.
  * (4) A failed write or sync is final for its segment: it is cut back to the last good frame when possible, and sealed;
  *     the next append starts a new one. Appends fail until that works, and nothing is acknowledged meanwhile.
+ * (5) The directory is opened once, and every file by its name in it: links are not followed, and what is no regular file is
+ *     refused. So a spool in somebody else's directory cannot make a mightier adopter write, or wait, elsewhere.
  * Byte layout: docs/formats.md. Not here: what a frame means, retry policy. */
 #pragma once
 #include "base/buf.h"
@@ -19,7 +21,9 @@ enum spool_sync { SPOOL_SYNC_ALWAYS, SPOOL_SYNC_INTERVAL, SPOOL_SYNC_OFF };
 enum spool_full { SPOOL_REFUSE /* ERR_FULL */, SPOOL_DROP_OLDEST /* whole segments, counted */ };
 
 struct spool_config {
-    const char *dir;         /* made when missing; locked while open */
+    const char *dir;         /* made when missing; locked while open; a link in the last place is refused */
+    const char *at_name;     /* not NULL: the directory is this name in the open directory at_fd, and `dir` just its name in messages */
+    int at_fd;               /* not needed any more once the spool is open */
     uint64_t segment_bytes;  /* 0: 64 MiB */
     uint64_t max_bytes;      /* of all segments; 0: no cap */
     uint64_t max_frame_bytes; /* of appends; 0: 128 MiB, 1 GiB at most. Frames stored under a larger limit are still read */

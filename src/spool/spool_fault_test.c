@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define SCALE 61
@@ -558,4 +559,189 @@ TEST(scan_shows_frames_and_damage)
     CHECK(!spool_scan_segment(buf_view(b), see_frame, see_bad, &s, &e));
     CHECK_ERR(&e, ERR_CORRUPT, "checksum");
     free_originals();
+}
+
+/* ---- a directory that somebody else has filled ---- */
+
+static void put_link(const char *at, const char *to)
+{
+    char name[300], target[300];
+    snprintf(name, sizeof name, "%s/%s", test_dir(), at);
+    snprintf(target, sizeof target, "%s/%s", test_dir(), to);
+    file_remove(at);
+    ASSERT(symlink(target, name) == 0);
+}
+
+static void put_fifo(const char *at)
+{
+    char name[300];
+    snprintf(name, sizeof name, "%s/%s", test_dir(), at);
+    file_remove(at);
+    ASSERT(mkfifo(name, 0600) == 0);
+}
+
+static void check_victim(sv want)
+{
+    struct buf b = file_get("victim");
+    CHECK_SV(buf_view(&b), want);
+    buf_done(&b);
+}
+
+/* Opens, reads all, appends, closes: whatever that comes to. Returns whether it opened. */
+static bool use(void)
+{
+    struct spool_config c = config_in("sp");
+    struct err e = {0};
+    struct spool *sp;
+    struct spool_reader *rd;
+    sv frame;
+    uint64_t seq;
+    if (!spool_open(&c, &sp, NULL, &e))
+        return false;
+    ASSERT(spool_reader_open(sp, 1, &rd, &e));
+    while (spool_read(rd, &frame, &seq, &e) == 1)
+        ;
+    spool_reader_close(rd);
+    CHECK_OK(append_n(sp, 3, SCALE, &e), &e);
+    CHECK_OK(spool_consume(sp, 2, &e), &e);
+    spool_close(sp);
+    return true;
+}
+
+TEST(links_in_the_directory_lead_nowhere)
+{
+    static const char *const names[] = {"sp/00000000000000000001.seg", "sp/00000000000000000002.seg", "sp/00000000000000000003.seg",
+                                        "sp/00000000000000000004.seg", "sp/cursor", "sp/cursor.tmp", "sp/LOCK"};
+    static const bool opens[] = {false, false, false, false, true, true, false};
+    make_spool();
+    for (int kind = 0; kind < 3; kind++) { /* the victim is any file; one that looks like a segment; like a cursor */
+        sv content = kind == 0 ? SV("precious, and longer than the header of a segment, so that there would be something to cut off")
+                     : kind == 1 ? buf_view(&originals[2]) : buf_view(&originals[3]);
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            restore();
+            file_put("victim", content);
+            put_link(names[i], "victim");
+            if (i == 5)
+                file_remove("sp/cursor"); /* so that a new one is made */
+            CHECK_EQ(use(), opens[i]);
+            check_victim(content);
+            file_remove("sp/LOCK");
+            file_remove(names[i]);
+        }
+    }
+    free_originals();
+}
+
+TEST(a_second_name_of_a_file_elsewhere_is_not_cut)
+{
+    char from[300], to[300];
+    sv content = SV("precious, and longer than the header of a segment, so that there would be something to cut off");
+    make_spool();
+    file_put("victim", content);
+    snprintf(from, sizeof from, "%s/victim", test_dir());
+    snprintf(to, sizeof to, "%s/sp/%020d.seg", test_dir(), 4);
+    REQUIRE(link(from, to) == 0);
+    CHECK(use());
+    check_victim(content);
+    free_originals();
+}
+
+TEST(a_fifo_in_the_directory_does_not_block)
+{
+    static const char *const names[] = {"sp/00000000000000000001.seg", "sp/00000000000000000003.seg", "sp/cursor", "sp/cursor.tmp",
+                                        "sp/LOCK"};
+    static const bool opens[] = {false, false, true, true, false};
+    static const struct spool_peek_fns none = {0};
+    make_spool();
+    alarm(60); /* blocked is blocked for ever */
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct spool_config c = config_in("sp");
+        struct spool_peek peek;
+        struct err e = {0};
+        restore();
+        put_fifo(names[i]);
+        if (i == 3)
+            file_remove("sp/cursor");
+        CHECK_OK(spool_peek(c.dir, &none, NULL, &peek, &e), &e);
+        CHECK_EQ(use(), opens[i]);
+        file_remove(names[i]);
+    }
+    alarm(0);
+    free_originals();
+}
+
+TEST(a_segment_that_turns_into_something_else_stops_its_reader_only)
+{
+    struct spool_config c = config_in("sp");
+    struct err e = {0};
+    struct spool *sp;
+    struct spool_reader *rd;
+    sv frame;
+    uint64_t seq;
+    make_spool();
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    REQUIRE_OK(spool_reader_open(sp, 4, &rd, &e), &e);
+    put_fifo(files[1]);
+    alarm(20);
+    CHECK_EQ(spool_read(rd, &frame, &seq, &e), -1);
+    CHECK_ERR(&e, ERR_CORRUPT, "not a regular file");
+    alarm(0);
+    file_remove(files[1]);
+    file_put(files[1], buf_view(&originals[1]));
+    CHECK_EQ(spool_read(rd, &frame, &seq, &e), 1);
+    CHECK_EQ(seq, 4);
+    spool_reader_close(rd);
+    spool_close(sp);
+    free_originals();
+}
+
+TEST(the_directory_itself_is_no_link)
+{
+    struct spool_config c = config_in("sp");
+    struct err e = {0};
+    struct spool *sp;
+    int dirfd;
+    make_spool();
+    put_link("link", "sp");
+    c = config_in("link");
+    CHECK(!spool_open(&c, &sp, NULL, &e));
+    CHECK_ERR(&e, ERR_IO, "links are not followed");
+    REQUIRE_OK(io_open_dir(test_dir(), &dirfd, &e), &e);
+    c.at_fd = dirfd;
+    c.at_name = "link";
+    CHECK(!spool_open(&c, &sp, NULL, &e));
+    CHECK_ERR(&e, ERR_IO, "links are not followed");
+    io_close(dirfd);
+    free_originals();
+}
+
+TEST(a_spool_in_an_open_directory_is_found_wherever_that_went)
+{
+    struct spool_config c = {.dir = "no/such/path", .at_name = "sp"};
+    struct err e = {0};
+    struct spool *sp;
+    char was[300], is[300];
+    int dirfd;
+    snprintf(was, sizeof was, "%s/was", test_dir());
+    snprintf(is, sizeof is, "%s/is", test_dir());
+    REQUIRE_OK(io_mkdir_all(was, &e) && io_open_dir(was, &dirfd, &e), &e);
+    REQUIRE(rename(was, is) == 0 && symlink("/nowhere", was) == 0);
+    c.at_fd = dirfd;
+    io_faults_set((struct io_fault[]){{.op = IO_SYNC_DIR, .match = "sp", .times = 1, .sys = EIO}}, 1);
+    CHECK(!spool_open(&c, &sp, NULL, &e));
+    CHECK_ERR(&e, ERR_IO, "no/such/path");
+    io_faults_set(NULL, 0);
+    uint64_t syncs = io_op_count(IO_SYNC_DIR);
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    CHECK(io_op_count(IO_SYNC_DIR) >= syncs + 2); /* its own name is not taken for an old one after the failure; the cursor's */
+    REQUIRE_OK(append_n(sp, 5, SCALE, &e), &e);
+    spool_close(sp);
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    CHECK_EQ(read_all(sp, 1, SCALE, NULL), 5);
+    spool_close(sp);
+    io_close(dirfd);
+    c = config_in("is/sp");
+    REQUIRE_OK(spool_open(&c, &sp, NULL, &e), &e);
+    CHECK_EQ(read_all(sp, 1, SCALE, NULL), 5);
+    spool_close(sp);
 }
