@@ -202,6 +202,8 @@ void backlog_service(const char *name, char ret[static BACKLOG_SERVICE_MAX])
         size_t dash = sv_rfind_char(rest, '-');
         rest = dash == SV_NPOS ? rest : sv_sub(rest, 0, dash);
     }
+    if (sv_eq(rest, SV("%"))) /* of a service without a name */
+        rest = SV("");
     for (size_t i = 0; i < rest.n && n + 1 < BACKLOG_SERVICE_MAX; i++) {
         int hi = i + 2 < rest.n && rest.p[i] == '%' ? hex_digit(rest.p[i + 1]) : -1, lo = hi >= 0 ? hex_digit(rest.p[i + 2]) : -1;
         ret[n++] = lo >= 0 ? (char)(hi << 4 | lo) : rest.p[i];

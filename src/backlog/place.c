@@ -2,7 +2,9 @@
  * (1) A backlog is made under a name that nobody looks at, ".new-…", and gets its own name when its ring is there, locked and
  *     filled in. So one that is seen without a lock has lost its owner, and can be adopted.
  * (2) A lock on a file that has no name any more is worth nothing: it is looked at again after locking.
- * (3) The ring goes last: a removal that was cut short is found and finished by the next adopter. */
+ * (3) The ring goes last: a removal that was cut short is found and finished by the next adopter.
+ * (4) The base directory may be shared with others. What belongs to another user is left to them, unless we are root, who sends
+ *     for all; and what is found is nobody's word: links are not followed, and a ring is a regular file or none. */
 #include "backlog/backlog_int.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -68,6 +70,8 @@ static bool set_names(struct place *p, const char *base, const char *name, struc
 static void put_service(char *out, size_t size, sv service)
 {
     size_t n = 0;
+    if (!service.n)
+        out[n++] = '%'; /* alone, as no name gives it */
     for (size_t i = 0; i < service.n && n + 4 < size; i++) {
         unsigned char c = (unsigned char)service.p[i];
         bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || (c == '.' && i) ||
@@ -147,11 +151,32 @@ bool place_make_memory(struct place *p, size_t map_bytes, struct err *e)
 
 /* ---- taking over ---- */
 
+static bool refuse_anothers(const struct place *p, const struct stat *st, struct err *e)
+{
+    uid_t me = geteuid();
+    return me == 0 || st->st_uid == me || err_set(e, ERR_UNAVAILABLE, "backlog '%s' belongs to another user", p->dir);
+}
+
+/* Is the ring one whose header never reached the disk, because the machine lost power soon after? Without a spool nothing in it
+ * can be read. */
+static bool never_written(const struct place *p, const struct stat *ring)
+{
+    static const char zeros[RING_PAGE];
+    char page[RING_PAGE];
+    struct stat spool;
+    if (!S_ISREG(ring->st_mode) || fstatat(p->dir_fd, SPOOL_NAME, &spool, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+        return false;
+    return ring->st_size == 0 ||
+           (io_pread_all(p->ring_fd, page, sizeof page, 0, RING_NAME, NULL) && memcmp(page, zeros, sizeof page) == 0);
+}
+
 /* Opens BASE/name/ring and locks it, if it is still what has that name. */
 static bool open_and_lock(struct place *p, struct err *e)
 {
     struct stat st, named;
     struct err why = {0};
+    if (fstatat(p->base_fd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !refuse_anothers(p, &st, e))
+        return false;
     if (!io_openat(p->base_fd, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &p->dir_fd, &why) ||
         !io_openat(p->dir_fd, RING_NAME, O_RDWR | O_NOFOLLOW, 0, &p->ring_fd, &why)) {
         if (why.sys == ENOENT || why.sys == ENOTDIR || why.sys == ELOOP)
@@ -165,6 +190,12 @@ static bool open_and_lock(struct place *p, struct err *e)
     if (fstat(p->ring_fd, &st) != 0 || fstatat(p->dir_fd, RING_NAME, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
         st.st_ino != named.st_ino || st.st_nlink == 0)
         return err_set(e, ERR_NOT_FOUND, "backlog '%s' was finished by somebody else", p->dir);
+    if (!refuse_anothers(p, &st, e))
+        return false;
+    if (never_written(p, &st)) {
+        place_remove(p);
+        return err_set(e, ERR_NOT_FOUND, "backlog '%s' was empty: nothing of it had reached the disk", p->dir);
+    }
     if (!S_ISREG(st.st_mode) || st.st_size < (off_t)RING_PAGE || (uint64_t)st.st_size > RING_DATA_MAX + RING_DICT_MAX + RING_PAGE)
         return err_set(e, ERR_CORRUPT, "'%s/" RING_NAME "' is no ring", p->dir);
     return map_ring(p, (size_t)st.st_size, e);
@@ -192,19 +223,29 @@ static DIR *open_list(int dir_fd)
     return d;
 }
 
-/* A half-made backlog whose maker is gone. */
-static void sweep(int base_fd, const char *name)
+/* Nothing was made in it, or removed, for a while. */
+static bool is_stale(int dir_fd)
 {
     struct stat st;
+    return fstat(dir_fd, &st) == 0 && clock_wall_ns() / NS_PER_S - st.st_mtime >= STALE_S;
+}
+
+/* A half-made backlog whose maker is gone: one with a ring that nobody holds, or without a ring, and empty. Its age is looked at
+ * under the lock: between making a ring and locking it, a living maker has just changed the directory. */
+static void sweep(int base_fd, const char *name)
+{
     SCOPED(io_close) int dir_fd = -1;
     SCOPED(io_close) int ring_fd = -1;
-    if (fstatat(base_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode) ||
-        clock_wall_ns() / NS_PER_S - st.st_mtime < STALE_S ||
-        !io_openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &dir_fd, NULL))
+    struct err e = {0};
+    if (!io_openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &dir_fd, NULL) || !is_stale(dir_fd))
         return;
-    if (io_openat(dir_fd, RING_NAME, O_RDWR | O_NOFOLLOW, 0, &ring_fd, NULL) && !io_lock_file(ring_fd, name, NULL))
+    if (!io_openat(dir_fd, RING_NAME, O_RDWR | O_NOFOLLOW, 0, &ring_fd, &e)) {
+        if (e.sys == ENOENT)
+            (void)!io_rmdirat(base_fd, name, NULL); /* refused when somebody made something in it meanwhile */
         return;
-    remove_dir(base_fd, dir_fd, name);
+    }
+    if (io_lock_file(ring_fd, name, NULL) && is_stale(dir_fd))
+        remove_dir(base_fd, dir_fd, name);
 }
 
 /* "SERVICE-PID-RANDOM": is it of this service? */
@@ -231,7 +272,7 @@ bool backlog_list(const char *base, sv service, bool (*fn)(void *ctx, const char
         sv name = sv_of(entry->d_name);
         if (sv_starts(name, SV(NEW_PREFIX)))
             sweep(base_fd, entry->d_name);
-        else if (name.p[0] != '.' && is_of(name, service.n ? sv_of(plain) : SV_NULL))
+        else if (name.p[0] != '.' && is_of(name, service.p ? sv_of(plain) : SV_NULL))
             go_on = fn(ctx, entry->d_name);
     }
     closedir(d);
@@ -268,29 +309,35 @@ static bool usable(const char *dir, struct err *e)
         return false;
     if (lstat(dir, &st) != 0)
         return err_sys(e, "cannot stat '%s'", dir);
-    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & S_IWOTH))
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
         return err_set(e, ERR_INVALID, "'%s' is not a directory of this user alone", dir);
     if (access(dir, W_OK | X_OK) != 0)
         return err_sys(e, "cannot write to '%s'", dir);
     return true;
 }
 
+/* head + tail, when it is usable; NULL: *e says why not. */
+static char *try_dir(const char *head, const char *tail, struct err *e)
+{
+    SCOPED(buf_done) struct buf dir = {0};
+    buf_fmt(&dir, "%s%s", head, tail);
+    buf_char(&dir, 0);
+    return buf_ok(&dir, e) && usable(dir.p, e) ? buf_take(&dir, NULL) : NULL;
+}
+
 char *backlog_default_dir(struct err *e)
 {
     const char *given = secure_getenv("WEIR_SPOOL_DIR"), *state = secure_getenv("XDG_STATE_HOME"), *home = secure_getenv("HOME");
-    char tries[3][300] = {"", "", ""};
+    char last[40], *dir = NULL;
     if (given && *given)
         return strcmp(given, "none") == 0 ? NULL : sv_dup(sv_of(given));
     if (state && *state == '/')
-        snprintf(tries[0], sizeof tries[0], "%.270s/weir/spool", state);
-    if (home && *home == '/')
-        snprintf(tries[1], sizeof tries[1], "%.260s/.local/state/weir/spool", home);
-    snprintf(tries[2], sizeof tries[2], "/tmp/weir-spool-%d", (int)geteuid());
-    for (size_t i = 0; i < ARRAY_LEN(tries); i++)
-        if (*tries[i] && usable(tries[i], e)) {
-            if (e)
-                *e = (struct err){0};
-            return sv_dup(sv_of(tries[i]));
-        }
-    return NULL;
+        dir = try_dir(state, "/weir/spool", e);
+    if (!dir && home && *home == '/')
+        dir = try_dir(home, "/.local/state/weir/spool", e);
+    snprintf(last, sizeof last, "/tmp/weir-spool-%u", (unsigned)geteuid());
+    dir = dir ? dir : try_dir(last, "", e);
+    if (dir && e)
+        *e = (struct err){0};
+    return dir;
 }
