@@ -597,6 +597,29 @@ TEST(killed_while_it_is_made_nothing_is_left_that_cannot_be_adopted)
     }
 }
 
+/* Two children of one process may get the same pid, when that is long enough ago: their backlogs are not to meet. */
+TEST(forked_siblings_have_backlogs_of_different_names)
+{
+    struct backlog_config cfg = config();
+    char names[2][256], *random[2];
+    (void)rand_u64(); /* the state that both inherit */
+    for (int i = 0; i < 2; i++) {
+        char base[400];
+        struct backlog *bl;
+        snprintf(base, sizeof base, "%s/%d", test_dir(), i);
+        cfg.base = base;
+        pid_t pid = fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0)
+            _exit(backlog_new(&cfg, resource(), &bl, NULL) ? 0 : 1); /* left as it is */
+        REQUIRE(waitpid(pid, NULL, 0) == pid);
+        CHECK_EQ(backlogs(&cfg, SV_NULL, names[i]), 1);
+        random[i] = strrchr(names[i], '-');
+        REQUIRE(random[i]);
+    }
+    CHECK(strcmp(random[0], random[1]) != 0);
+}
+
 TEST(a_forked_child_leaves_its_parents_backlog_alone)
 {
     struct backlog_config cfg = config();

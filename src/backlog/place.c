@@ -111,7 +111,7 @@ static void remove_dir(int base_fd, int dir_fd, const char *name)
 bool place_make(struct place *p, const char *base, sv service, size_t map_bytes, struct err *e)
 {
     char name[NAME_BYTES], plain[SERVICE_MAX];
-    uint32_t random = (uint32_t)rand_u64();
+    uint32_t random = (uint32_t)(rand_u64() ^ (uint64_t)clock_mono_ns()); /* forked siblings have the same random numbers */
     put_service(plain, sizeof plain, service);
     snprintf(name, sizeof name, "%s-%d-%08x", plain, (int)getpid(), random);
     snprintf(p->temp, sizeof p->temp, NEW_PREFIX "%d-%08x", (int)getpid(), random);
