@@ -4,6 +4,7 @@
 #include "sdk/batcher.h"
 #include "sdk/encode.h"
 #include "sdk/env.h"
+#include "sdk/host_thread.h"
 #include "sdk/simple_record.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ static bool open_backlog(struct batcher *b, const struct weir_provider *p)
 /* NULL: counted, there is nowhere to put the record. */
 __attribute__((noinline, cold)) static struct ring *open_ring(struct batcher *b, const struct weir_record *rec)
 {
-    NO_CANCEL;
+    HOST_GUARDED;
     LOCK_SCOPED(&b->mu);
     struct ring *r = atomic_load(&b->ring);
     if (r)
@@ -108,8 +109,8 @@ static enum ring_put reserve(struct batcher *b, struct ring *r, uint32_t n, stru
 /* A record that no ring of this size takes. */
 __attribute__((noinline, cold)) static void emit_large(struct batcher *b, const struct weir_record *rec, sv bytes)
 {
-    NO_CANCEL;
     struct err e = {0};
+    HOST_GUARDED;
     {
         LOCK_SCOPED(&b->mu);
         bool closed = b->closing || !b->own, put = !closed && backlog_put_large(b->own, buf_view(&rec->logger->scope), bytes, &e);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <weir/weir.h>
@@ -408,6 +409,52 @@ TEST(two_starts_at_once_send_it_once)
 }
 
 /* ---- disks ---- */
+
+static void *log_large_for_ever(void *arg)
+{
+    static char text[30000];
+    memset(text, 'x', sizeof text - 1);
+    for (;;) {
+        weir_info(arg, "{text}", weir_str("text", text));
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+TEST(a_thread_that_is_cancelled_while_it_emits_leaves_no_lock_behind)
+{
+    struct sink s;
+    weir_batch_options o = options();
+    weir_provider *p = provider(&s, &o);
+    for (int i = 0; i < 50; i++) {
+        pthread_t t;
+        REQUIRE(pthread_create(&t, NULL, log_large_for_ever, logger(p)) == 0);
+        usleep((useconds_t)i * 97 % 1000);
+        REQUIRE(pthread_cancel(t) == 0 && pthread_join(t, NULL) == 0);
+    }
+    CHECK_EQ(weir_provider_shutdown(p, 30000), WEIR_OK);
+    weir_stats st = stats(p);
+    CHECK(st.emitted > 0 && st.exported == st.emitted);
+    weir_provider_free(p);
+}
+
+TEST(a_limit_on_the_size_of_files_does_not_kill_the_program)
+{
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        struct sink s;
+        weir_batch_options o = options();
+        weir_provider *p = provider(&s, &o);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
+        log_i(logger(p), 0, 100); /* no ring on disk, then */
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        _exit(weir_provider_force_flush(p, 30000) == WEIR_OK && s.n == 100 ? 0 : 1);
+    }
+    int status;
+    REQUIRE(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
 
 TEST(without_a_directory_it_goes_on_in_memory)
 {

@@ -7,7 +7,7 @@
 #include "sdk/line_out.h"
 #include "base/io.h"
 #include "sdk/pipeline.h"
-#include "sdk/sigpipe.h"
+#include "sdk/host_thread.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -211,13 +211,13 @@ static bool put_stream(struct line_out *o, sv lines, const weir_batch *batch, in
 void line_out_put(struct line_out *o, sv lines, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret)
 {
     struct err e = {0};
-    struct pipe_guard guard;
+    struct host_guard guard;
     int64_t deadline = deadline_in(timeout_ms);
     *ret = (weir_export_result){.code = WEIR_EXPORT_OK, .retry_after_ms = -1};
-    sigpipe_block(&guard);
+    host_enter(&guard);
     bool ok = (!o->path || in_place(o) || reopen(o, &e)) &&
               (o->path && o->regular ? put_file(o, lines, batch, deadline, &e) : put_stream(o, lines, batch, deadline, &e));
-    sigpipe_restore(&guard);
+    host_leave(&guard);
     if (ok)
         return;
     ret->code = e.sys == EPIPE || e.sys == EBADF ? WEIR_EXPORT_FAILED : WEIR_EXPORT_RETRY;

@@ -8,7 +8,7 @@
 #include "otlp/json.h"
 #include "otlp/reply.h"
 #include "sdk/pipeline.h"
-#include "sdk/sigpipe.h"
+#include "sdk/host_thread.h"
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -312,7 +312,7 @@ void client_call(struct otlp_client *c, size_t endpoint, sv frame, int64_t deadl
 {
     struct otlp_answer *a = &c->answer;
     struct call call = {c, c->set->endpoints.at[endpoint].name, ret};
-    struct pipe_guard guard;
+    struct host_guard guard;
     *ret = (weir_export_result){.code = WEIR_EXPORT_RETRY, .retry_after_ms = -1};
     if (!ready(c, endpoint)) {
         set_message(&call, "no memory", SV_NULL);
@@ -327,9 +327,9 @@ void client_call(struct otlp_client *c, size_t endpoint, sv frame, int64_t deadl
     c->curl_error[0] = 0;
     curl_easy_setopt(h, CURLOPT_POSTFIELDS, frame.p);
     curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)frame.n);
-    sigpipe_block(&guard);
+    host_enter(&guard);
     CURLcode code = transfer(c, h, deadline_ms);
-    sigpipe_restore(&guard);
+    host_leave(&guard);
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &a->http_status);
     judge(&call, code);
 }

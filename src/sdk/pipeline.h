@@ -101,19 +101,6 @@ void batch_record(struct buf *out, sv record);
 void batch_close_scope(struct batch_writer *w, struct buf *out);
 void batch_end(struct batch_writer *w, struct buf *out);
 
-/* NO_CANCEL: until the end of the block, a pthread_cancel() waits: whoever is cancelled with one of our locks would leave it locked. */
-static inline int cancel_off(void)
-{
-    int was;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
-    return was;
-}
-static inline void cancel_back_scoped(int *was)
-{
-    pthread_setcancelstate(*was, NULL);
-}
-#define NO_CANCEL SCOPED(cancel_back) UNUSED int no_cancel = cancel_off()
-
 void error_set(weir_error *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Copies a caller's options struct into ours: as much as both know, the rest zero. */
 void options_copy(void *to, size_t size, const void *from);

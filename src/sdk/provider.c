@@ -6,6 +6,7 @@
 #include "otlp/write.h"
 #include "sdk/encode.h"
 #include "sdk/env.h"
+#include "sdk/host_thread.h"
 #include "sdk/logger_config.h"
 #include "sdk/pipeline.h"
 #include <stdarg.h>
@@ -394,6 +395,7 @@ const char *weir_severity_text(int severity_number)
 
 static weir_result each_processor(struct weir_provider *p, bool shutdown, int64_t timeout_ms)
 {
+    HOST_GUARDED; /* processors wait, and work on files, with locks of theirs held */
     int64_t deadline = deadline_in(timeout_ms);
     weir_result worst = WEIR_OK;
     for (size_t i = 0; i < p->n_processors; i++) {
@@ -408,7 +410,6 @@ static weir_result each_processor(struct weir_provider *p, bool shutdown, int64_
 
 weir_result weir_provider_force_flush(weir_provider *p, int64_t timeout_ms)
 {
-    NO_CANCEL;
     if (!p)
         return WEIR_OK;
     return atomic_load(&p->shut_down) ? WEIR_SHUT_DOWN : each_processor(p, false, timeout_ms);
@@ -416,7 +417,6 @@ weir_result weir_provider_force_flush(weir_provider *p, int64_t timeout_ms)
 
 weir_result weir_provider_shutdown(weir_provider *p, int64_t timeout_ms)
 {
-    NO_CANCEL;
     if (!p)
         return WEIR_OK;
     return atomic_exchange(&p->shut_down, true) ? WEIR_SHUT_DOWN : each_processor(p, true, timeout_ms);

@@ -54,10 +54,13 @@ static void simple_on_emit(void *self, struct weir_record *rec)
         drop_count(&s->drops, DROP_EXPORT_FAILED, 1);
         return;
     }
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* an exporter waits, and nobody else would release the lock */
     lock_acquire(&s->mu);
     export_one(s, rec);
     drop_report(&s->drops, clock_mono_ms(), text);
     lock_release(&s->mu);
+    pthread_setcancelstate(cancel, NULL);
     if (*text)
         log_warn("sdk", "%s", text);
 }
