@@ -7,6 +7,7 @@
 #include "base/endian.h"
 #include "base/io.h"
 #include "otlp/write.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,12 @@ static struct backlog *backlog_alloc(const struct backlog_config *cfg)
     return bl;
 }
 
+/* What is written into a directory that was removed is lost; and one that is made anew has no ring, so nobody looks into it. */
+static bool still_there(const struct backlog *bl, struct err *e)
+{
+    return !place_is_gone(&bl->place) || err_set(e, ERR_NOT_FOUND, "'%s' was removed while it was in use", bl->place.dir);
+}
+
 /* The spool is there when it is needed, and not before. */
 static bool open_spool(struct backlog *bl, struct err *e)
 {
@@ -105,6 +112,8 @@ static bool open_spool(struct backlog *bl, struct err *e)
     char path[4200];
     snprintf(path, sizeof path, "%s/" SPOOL_NAME, bl->place.dir);
     struct spool_config c = {.dir = path,
+                             .at_name = SPOOL_NAME, /* in the directory that we hold, whatever its path leads to by now */
+                             .at_fd = bl->place.dir_fd,
                              .max_bytes = bl->cfg.spill_max_bytes,
                              .when_full = SPOOL_REFUSE,
                              .sync = bl->cfg.durable ? SPOOL_SYNC_ALWAYS : SPOOL_SYNC_OFF};
@@ -401,17 +410,31 @@ static int set_aside(struct backlog *bl, struct err *e)
     return 0;
 }
 
+/* The same, when somebody removed files of the spool: what is left of it is read, and what is not there any more is lost. */
+static int read_what_is_there(struct backlog *bl, sv *ret, uint64_t *ret_seq, struct err *e)
+{
+    struct err why = {0};
+    int got = read_frame(bl, ret, ret_seq, &why);
+    if (got < 0 && why.sys == ENOENT) {
+        close_spool(bl);
+        got = still_there(bl, NULL) && open_spool(bl, NULL) ? read_frame(bl, ret, ret_seq, &why) : 0;
+    }
+    if (got == 0) {
+        bl->torn += bl->spool_records;
+        bl->spool_records = 0;
+    }
+    if (got < 0 && e)
+        *e = why;
+    return got;
+}
+
 static int take_from_spool(struct backlog *bl, struct err *e)
 {
     sv frame;
     uint64_t seq;
-    int got = read_frame(bl, &frame, &seq, e);
+    int got = read_what_is_there(bl, &frame, &seq, e);
     if (got < 0 && ++bl->read_failures >= READ_TRIES)
         return set_aside(bl, e);
-    if (got == 0 && bl->spool_records) { /* the rest of them was damaged */
-        bl->torn += bl->spool_records;
-        bl->spool_records = 0;
-    }
     if (got != 1)
         return got;
     bl->read_failures = 0;
@@ -500,7 +523,7 @@ bool backlog_spill(struct backlog *bl, bool must, struct err *e)
     struct piece pc;
     if (bl->place.dir_fd < 0)
         return err_set(e, ERR_UNSUPPORTED, "there is no directory to spill into");
-    if (!open_spool(bl, e))
+    if (!still_there(bl, e) || !open_spool(bl, e))
         return false;
     if (bl->out == OUT_RING) {
         if (!append(bl, buf_view(&bl->batch), must, &bl->out_seq, e))
@@ -602,7 +625,7 @@ void backlog_stats(const struct backlog *bl, struct backlog_stats *ret)
         .ring_records = ring_waiting(bl),
         .spilled = bl->spilled,
         .dropped = bl->dropped,
-        .torn = bl->torn + ss.bad_frames,
+        .torn = bl->torn + (bl->adopted ? ss.bad_frames : 0), /* of our own we know how many records are missing in the end */
         .spool_bytes = ss.bytes,
     };
     ret->waiting = ret->ring_records + bl->spool_records + (bl->out == OUT_SPOOL || bl->out == OUT_MEMORY ? bl->out_n : 0);

@@ -21,6 +21,7 @@ MUST_USE bool place_make_memory(struct place *p, size_t map_bytes, struct err *e
 /* Locks and maps what is there. */
 MUST_USE bool place_take(struct place *p, const char *base, const char *name, struct err *e);
 bool place_has_spool(const struct place *p);
+bool place_is_gone(const struct place *p); /* the directory was removed under us */
 /* Removes ring, spool and directory; the spool is closed before. */
 void place_remove(struct place *p);
 /* Gives the lock and the directory up; what is mapped stays. */

@@ -597,6 +597,35 @@ TEST(killed_while_it_is_made_nothing_is_left_that_cannot_be_adopted)
     }
 }
 
+TEST(a_directory_that_is_removed_costs_what_was_in_it_and_no_more)
+{
+    struct backlog_config cfg = config();
+    struct backlog *bl = make(&cfg);
+    struct err e = {0};
+    struct backlog_stats st;
+    char command[600];
+    uint32_t ref = ring_define(backlog_ring(bl), scope("lib"));
+    for (uint64_t i = 0; i < 100; i++)
+        CHECK(put(bl, i, ref, 20));
+    CHECK_OK(backlog_spill(bl, false, &e), &e);
+    snprintf(command, sizeof command, "rm -r '%s'", cfg.base);
+    REQUIRE(system(command) == 0);
+    for (uint64_t i = 100; i < 130; i++)
+        CHECK(put(bl, i, ref, 20));
+    struct seen s = take_all(bl, false);
+    CHECK_EQ(s.n, 30);
+    CHECK_EQ(s.first, 100);
+    backlog_stats(bl, &st);
+    CHECK_EQ(st.torn, 100);
+    CHECK_EQ(st.waiting, 0);
+    CHECK(put(bl, 130, ref, 20));
+    CHECK(!backlog_spill(bl, true, &e));
+    CHECK_ERR(&e, ERR_NOT_FOUND, "was removed while it was in use");
+    take_all(bl, false);
+    CHECK_EQ(backlog_close(bl), 0);
+    CHECK(access(cfg.base, F_OK) != 0);
+}
+
 /* Two children of one process may get the same pid, when that is long enough ago: their backlogs are not to meet. */
 TEST(forked_siblings_have_backlogs_of_different_names)
 {

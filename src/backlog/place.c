@@ -212,6 +212,12 @@ bool place_has_spool(const struct place *p)
     return p->dir_fd >= 0 && fstatat(p->dir_fd, SPOOL_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool place_is_gone(const struct place *p)
+{
+    struct stat st;
+    return p->dir_fd >= 0 && fstat(p->dir_fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /* ---- finding ---- */
 
 static DIR *open_list(int dir_fd)
