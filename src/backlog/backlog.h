@@ -50,8 +50,8 @@ void backlog_free(struct backlog *bl);
 /* In a forked child: lets go of what belongs to the parent, without touching what is stored. */
 void backlog_forget(struct backlog *bl);
 
-/* Names of backlogs in a directory, those of one `service`, or of any (SV_NULL; an empty one is that of services without a name); fn returns false to stop. A missing directory
- * has none. A name says nothing about whether its owner lives. */
+/* Names of backlogs in a directory, those of one `service`, or of any (SV_NULL; an empty one is that of services without a name);
+ * fn returns false to stop. A missing directory has none. A name says nothing about whether its owner lives. */
 MUST_USE bool backlog_list(const char *base, sv service, bool (*fn)(void *ctx, const char *name), void *ctx, struct err *e);
 
 struct ring *backlog_ring(struct backlog *bl);
