@@ -423,6 +423,9 @@ static void *log_large_for_ever(void *arg)
 
 TEST(a_thread_that_is_cancelled_while_it_emits_leaves_no_lock_behind)
 {
+#ifdef __SANITIZE_ADDRESS__
+    SKIP("AddressSanitizer takes the stack that a cancelled thread leaves for a stack in use");
+#endif
     struct sink s;
     weir_batch_options o = options();
     weir_provider *p = provider(&s, &o);
