@@ -35,8 +35,8 @@ python: setup ## Build the Python package's wheel into build/python-dist
 	@build/wheel-venv/bin/pip wheel -q --disable-pip-version-check --no-deps -w build/python-dist .
 	@ls build/python-dist/*.whl
 
-check: all clients ## Run every test: unit tests, fuzz corpora, the page's tests, end-to-end tests, the Python package's
-	@tools/check unit e2e python
+check: all clients ## Run every test: unit tests, fuzz corpora, the page's tests, end-to-end and fault tests, the Python package's
+	@tools/check unit e2e faults python
 
 interop: all clients ## Run our processes beside the stock OpenTelemetry Collector (builds it; needs Go)
 	@tools/stock-collector
@@ -44,7 +44,7 @@ interop: all clients ## Run our processes beside the stock OpenTelemetry Collect
 
 ci: all clients build-asan ## What CI runs: lint, unit and protocol tests under ASan and UBSan, then all of `make check`
 	@$(SETUP) build lint
-	@tools/check lint asan asan-e2e unit e2e python
+	@tools/check lint asan asan-e2e unit e2e faults python
 
 build-asan: setup
 	@test -f build-asan/build.ninja || meson setup build-asan $(asan_options)

@@ -109,6 +109,7 @@ static void look_through(uint8_t *map)
     see(ring_defined(&r, RING_FIRST));
     for (uint32_t ref = 0; ref < DICT + 64; ref += 4)
         see(ring_defined(&r, ref));
+    (void)ring_record_max(&r);
 }
 
 static struct buf as_file(const uint8_t *map)

@@ -84,7 +84,6 @@ static void place(struct ring *r, void *map, uint64_t data_bytes, uint64_t dict_
                        .cap = data_bytes,
                        .dict_cap = dict_bytes,
                        .budget = BUDGET * data_bytes,
-                       .record_max = (uint32_t)MIN(data_bytes / 4 - RING_FRAME_BYTES, (uint64_t)RING_RECORD_MAX),
                        .map_bytes = (size_t)(RING_PAGE + dict_bytes + data_bytes)};
 }
 
@@ -148,6 +147,11 @@ bool ring_attach(struct ring *r, void *map, size_t n, struct err *e)
 }
 
 /* ---- putting ---- */
+
+uint32_t ring_record_max(const struct ring *r)
+{
+    return (uint32_t)MIN(r->cap / 4 - RING_FRAME_BYTES, (uint64_t)RING_RECORD_MAX);
+}
 
 enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret)
 {

@@ -45,7 +45,6 @@ struct ring {
     uint8_t *dict, *data;
     uint64_t cap, dict_cap; /* bytes; cap is a power of two. Ours: what the memory says is not asked again */
     uint64_t tail;          /* the consumer's own, for the same reason */
-    uint32_t record_max;    /* longest record that may be put */
     size_t map_bytes;
     uint64_t budget; /* the consumer's: bytes that may yet be checksummed in vain; grows with what is released */
 };
@@ -76,11 +75,12 @@ static inline void ring_foresee(const struct ring *r)
     for (unsigned i = 0; i < 6; i++)
         __builtin_prefetch(r->data + ((at + 64 * i) & (r->cap - 1)), 1);
 }
-/* `n` up to r->record_max. What is reserved must be published. */
+/* `n` up to ring_record_max(). What is reserved must be published. */
 enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret);
 /* `scope`: what ring_define() gave; 0: the record's first `scope_n` bytes are the scope. False: it took so long that the consumer
  * gave it up; the record is not there. */
 MUST_USE bool ring_publish(struct ring *r, const struct ring_slot *slot, uint32_t scope, uint32_t scope_n);
+uint32_t ring_record_max(const struct ring *r);
 
 /* Adds a byte string to the dictionary; one thread at a time. 0: no room. The first one is found at RING_FIRST. */
 #define RING_FIRST 8u

@@ -101,7 +101,7 @@ TEST(the_largest_record_fits_wherever_the_ring_stands)
     struct ring_slot slot;
     struct ring_frame f;
     ring_make(&r);
-    uint32_t max = r.record_max, scope = ring_define(&r, SV(""));
+    uint32_t max = ring_record_max(&r), scope = ring_define(&r, SV(""));
     CHECK_EQ(max, DATA / 4 - 16);
     for (int i = 0; i < 1000; i++) {
         REQUIRE(ring_reserve(&r, i % 2 ? max : (uint32_t)(i * 37 % 500), &slot) == RING_PUT);

@@ -1,7 +1,6 @@
 /* base_test.c - the small things everything stands on. */
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/counter.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/io.h"
@@ -469,25 +468,4 @@ TEST(io_gives_an_error_and_no_signal_when_a_file_grows_too_large)
     CHECK_EQ(WEXITSTATUS(status), 0);
     io_close(fd);
     io_close(dir);
-}
-
-static struct counter shared_counter;
-static void *count_up(void *arg UNUSED)
-{
-    for (int i = 0; i < 10000; i++)
-        counter_add(&shared_counter, 1);
-    return NULL;
-}
-
-TEST(a_counter_counts_the_work_of_any_number_of_threads)
-{
-    enum { THREADS = 80 }; /* more than have a place of their own */
-    pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++)
-        REQUIRE(pthread_create(&threads[i], NULL, count_up, NULL) == 0);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    CHECK_EQ(counter_sum(&shared_counter), THREADS * 10000);
-    counter_clear(&shared_counter);
-    CHECK_EQ(counter_sum(&shared_counter), 0);
 }

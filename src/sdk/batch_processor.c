@@ -142,13 +142,13 @@ static void batcher_on_emit(void *self, struct weir_record *rec)
     struct simple plan;
     bool simple = (!rec->site || site.n) &&
                   simple_plan(&rec->r, site, &rec->logger->provider->limits, &plan) &&
-                  plan.n + inline_scope.n <= r->record_max;
+                  plan.n + inline_scope.n <= ring_record_max(r);
     if (!simple && !record_encode(rec, &bytes)) {
         drop_count(&b->drops, DROP_NO_MEMORY, 1);
         return;
     }
     size_t n = inline_scope.n + (simple ? plan.n : bytes.n);
-    if (n > r->record_max) {
+    if (n > ring_record_max(r)) {
         emit_large(b, rec, bytes);
         return;
     }

@@ -338,21 +338,19 @@ static void fill_in(struct buf *out, sv message, const weir_attr *attrs, size_t 
     }
 }
 
-static void emit_filled(struct weir_logger *lg, weir_site *site, int severity, sv text, const weir_attr *attributes, size_t n_attributes)
-{
-    SCOPED(buf_done) struct buf filled = {0};
-    fill_in(&filled, text, attributes, n_attributes);
-    emit_text(lg, site, severity, filled.failed ? text : buf_view(&filled), attributes, n_attributes);
-}
-
 void weir_log_at(weir_logger *lg, weir_site *site, int severity, const char *message, const weir_attr *attributes,
                  size_t n_attributes)
 {
+    if (!lg)
+        return;
     sv text = sv_of(message);
-    if (lg && n_attributes && text.n && memchr(text.p, '{', text.n))
-        emit_filled(lg, site, severity, text, attributes, n_attributes);
-    else if (lg)
-        emit_text(lg, site, severity, text, attributes, n_attributes);
+    SCOPED(buf_done) struct buf filled = {0};
+    if (n_attributes && sv_find_char(text, '{') != SV_NPOS) {
+        fill_in(&filled, text, attributes, n_attributes);
+        if (!filled.failed)
+            text = buf_view(&filled);
+    }
+    emit_text(lg, site, severity, text, attributes, n_attributes);
 }
 
 void weir_logf_at(weir_logger *lg, weir_site *site, int severity, const char *format, ...)

@@ -13,7 +13,7 @@ NPM = weirkit.ROOT / 'build' / 'npm'
 MEASURED = []
 
 # What this machine says to every SDK and client is not part of a test; what it says to the tests is.
-OURS = {'WEIR', 'WEIR_OUTAGE_SECONDS', 'WEIR_CRASH_RUNS'}
+OURS = {'WEIR', 'WEIR_OUTAGE_SECONDS', 'WEIR_CRASH_RUNS', 'WEIR_FAULT_SEED'}
 for name in [n for n in os.environ if n.startswith(('OTEL_', 'WEIR_', 'LOKI_')) and n not in OURS or n.lower().endswith('_proxy')]:
     del os.environ[name]
 
