@@ -52,7 +52,7 @@ static weir_exporter *exporter(struct sink *s)
 
 static const char *dir(void)
 {
-    static char path[300];
+    static _Thread_local char path[300]; /* threads ask, too */
     snprintf(path, sizeof path, "%s/spool", test_dir());
     return path;
 }
