@@ -7,6 +7,7 @@
  *     yet, when the SDK says that its settings are wrong.
  * Bytes to records: lines.c, detect.c. Processes and signals: run_child.c. */
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/regex.h"
 #include "base/vec.h"
@@ -250,11 +251,23 @@ static weir_processor *make_processor(const struct run_options *o, weir_error *e
     return weir_batch_processor_new(weir_otlp_exporter_new(&oo, error), &bo, error);
 }
 
+/* A directory that was asked for has to be there: libweir would go on in memory without it. */
+static bool check_spool_dir(const char *dir, struct err *e)
+{
+    if (!dir || strcmp(dir, "none") == 0)
+        return true;
+    if (!io_mkdir_all(dir, e))
+        return err_ctx(e, "--spool-dir");
+    return access(dir, W_OK | X_OK) == 0 || err_sys(e, "--spool-dir: cannot write to '%s'", dir);
+}
+
 /* True with no provider: the environment wants no records. */
 static bool start_sdk(struct run *run, struct err *e)
 {
     if (env_says("OTEL_SDK_DISABLED", "true") || env_says("OTEL_LOGS_EXPORTER", "none"))
         return true;
+    if (!check_spool_dir(run->opt.spool_dir, e))
+        return false;
     weir_error error = {""};
     weir_resource *resource = make_resource(run);
     weir_provider_options po = weir_provider_options_init();

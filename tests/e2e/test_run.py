@@ -141,7 +141,8 @@ def test_a_bad_setting_starts_nothing(run, tmp_path):
     mark = tmp_path / 'was-started'
     for options, why in ((['--endpoint', 'gopher://x'], b'gopher'), (['--multiline', '('], b'--multiline'), (['--json', 'on'], b'--json'),
                          (['--attr', 'x'], b'--attr'), (['--record-bytes', '1'], b'--record-bytes'), (['--sevrice', 'x'], b'--service'),
-                         (['--stderr-severity', 'loud'], b'--stderr-severity'), (['--protocol', 'udp'], b'--protocol')):
+                         (['--stderr-severity', 'loud'], b'--stderr-severity'), (['--protocol', 'udp'], b'--protocol'),
+                         (['--spool-dir', '/dev/null/x'], b'--spool-dir')):
         assert why in run('touch', mark, options=options, code=2).stderr
     assert not mark.exists()
 
