@@ -196,26 +196,22 @@ static int64_t retry_at(const struct batcher *b, const weir_export_result *r)
     return clock_mono_ms() + (r->retry_after_ms >= 0 ? r->retry_after_ms : wait);
 }
 
-/* While nothing can be sent, a batch of a dead process's goes into our own spool, so that one cap bounds what all of them left. But
- * one that the receiver alone will not have stays where it is, or it would be in the way of ours. */
-static void put_off(struct batcher *b, struct backlog *from, sv request, uint32_t n, const weir_export_result *r)
+static void put_off(struct batcher *b, struct backlog *from, const weir_export_result *r)
 {
     if (from == b->own) {
         b->retry_at_ms = retry_at(b, r);
         b->retry_asked = r->retry_after_ms >= 0;
         b->own_retrying = true;
-    } else if (b->own_retrying && backlog_put_batch(b->own, request, n, NULL)) {
-        backlog_settle(from);
     } else {
         b->orphans.retry_at_ms = retry_at(b, r);
     }
 }
 
-static void settle(struct batcher *b, struct backlog *from, sv request, uint32_t n, const weir_export_result *r)
+static void settle(struct batcher *b, struct backlog *from, uint32_t n, const weir_export_result *r)
 {
     lock_assert_held(&b->mu);
     if (r->code == WEIR_EXPORT_RETRY) {
-        put_off(b, from, request, n, r);
+        put_off(b, from, r);
     } else {
         bool foreign = from != b->own || backlog_is_foreign(from);
         uint64_t rejected = MIN(r->n_rejected, (uint64_t)n), sent = r->code == WEIR_EXPORT_OK ? n - rejected : 0;
@@ -262,7 +258,7 @@ static enum sent export_from(struct batcher *b, struct backlog *from)
     exporter_export(b->exporter, &batch, timeout, &r);
     atomic_store(&b->doze, AWAKE);
     lock_acquire(&b->mu);
-    settle(b, from, request, n, &r);
+    settle(b, from, n, &r);
     return SENT;
 }
 
@@ -281,16 +277,18 @@ static int64_t own_due(struct batcher *b)
 }
 
 /* When the thread must act next (mono ms). The timer runs also when there is nothing: a record does not start it, so that
- * emitting one costs no system call; without a delay each record wakes us. What others left waits while our own cannot be sent. */
+ * emitting one costs no system call; without a delay each record wakes us. */
 static int64_t next_action(struct batcher *b)
 {
-    int64_t at = own_due(b);
-    if (orphans_next(b))
-        at = MIN(at, b->orphans.retry_at_ms);
+    int64_t at = own_due(b), orphans = orphans_next(b) ? b->orphans.retry_at_ms : INT64_MAX;
+    if (!b->own_retrying)
+        at = MIN(at, orphans);
     if (b->delay_ms)
         at = MIN(at, b->due_ms);
     if (b->retry_at_ms > at)
         at = b->retry_at_ms;
+    if (b->own_retrying)
+        at = MIN(at, orphans); /* to be taken over, not sent */
     if (b->sync_ms)
         at = MIN(at, b->sync_at_ms);
     if (b->closing)
@@ -314,12 +312,31 @@ static void export_own(struct batcher *b)
     }
 }
 
+/* While our own cannot be sent, a batch of a dead process's goes into our spool, so that one cap bounds what all of them left. Only
+ * then: one that the receiver alone will not have stays where it is, or it would be in the way of ours. */
+static enum sent take_over(struct batcher *b, struct backlog *orphan)
+{
+    sv request;
+    uint32_t n;
+    struct err e = {0};
+    int got = backlog_take(orphan, &request, &n, &e);
+    if (got <= 0)
+        return got < 0 ? UNREADABLE : NOTHING_THERE;
+    if (backlog_put_batch(b->own, request, n, &e)) {
+        backlog_settle(orphan);
+        return SENT;
+    }
+    note(b, &e);
+    b->orphans.retry_at_ms = clock_mono_ms() + SPILL_RETRY_MS;
+    return SENT;
+}
+
 static void export_orphan(struct batcher *b)
 {
     struct backlog *orphan = orphans_next(b);
-    if (!orphan || clock_mono_ms() < MAX(b->orphans.retry_at_ms, b->retry_at_ms))
+    if (!orphan || clock_mono_ms() < b->orphans.retry_at_ms)
         return;
-    switch (export_from(b, orphan)) {
+    switch (b->own_retrying ? take_over(b, orphan) : export_from(b, orphan)) {
     case SENT:
         break;
     case NOTHING_THERE:
@@ -335,12 +352,12 @@ static void export_orphan(struct batcher *b)
 static void export_due(struct batcher *b)
 {
     int64_t now = clock_mono_ms();
-    if (now < b->retry_at_ms)
-        return;
-    if (own_due(b) <= now)
-        export_own(b);
-    if (now >= b->due_ms)
-        b->due_ms = clock_mono_ms() + b->delay_ms;
+    if (now >= b->retry_at_ms) {
+        if (own_due(b) <= now)
+            export_own(b);
+        if (now >= b->due_ms)
+            b->due_ms = clock_mono_ms() + b->delay_ms;
+    }
     export_orphan(b);
 }
 

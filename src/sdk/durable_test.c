@@ -342,6 +342,36 @@ TEST(what_a_crashed_process_had_emitted_is_sent_by_the_next)
     }
 }
 
+/* With nobody to send to, what dead processes left does not pile up beside our own: it joins it, under its cap. */
+TEST(what_cannot_be_sent_for_the_dead_is_taken_over)
+{
+#if defined(__SANITIZE_THREAD__)
+    SKIP("ThreadSanitizer cannot follow the threads of a forked child");
+#endif
+    weir_batch_options o = options();
+    for (int i = 0; i < 3; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            log_and_crash(&o, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    CHECK_EQ(entries(o.spool_dir), 3);
+    struct sink s;
+    weir_provider *p = provider(&s, &o);
+    s.away = true;
+    log_i(logger(p), 100000, 100010);
+    CHECK_SOON(entries(o.spool_dir) == 1, 20000);
+    CHECK_EQ(stats(p).queued, 310);
+    CHECK_EQ(stats(p).emitted, 10);
+    s.away = false;
+    CHECK_EQ(weir_provider_force_flush(p, 20000), WEIR_OK);
+    CHECK_EQ(s.n, 310);
+    CHECK_EQ(stats(p).exported, 10);
+    CHECK_EQ(stats(p).adopted, 300);
+    weir_provider_free(p);
+    CHECK_EQ(entries(o.spool_dir), 0);
+}
+
 TEST(a_forked_child_has_a_ring_of_its_own)
 {
 #if defined(__SANITIZE_THREAD__)
