@@ -210,12 +210,7 @@ weir_logger *weir_provider_logger(weir_provider *p, const char *name, const char
     return lg ? lg : logger_new(p, &scope, &asked);
 }
 
-bool weir_logger_enabled(const weir_logger *lg, int severity_number, const char *event_name)
-{
-    return weir_logger_enabled_in(lg, NULL, severity_number, event_name);
-}
-
-bool weir_logger_enabled_in(const weir_logger *lg, const weir_trace_context *trace, int severity_number, const char *event_name)
+static inline bool enabled(const weir_logger *lg, const weir_trace_context *trace, int severity_number, const char *event_name)
 {
     if (!lg || !logger_admits(lg, severity_number, trace))
         return false;
@@ -230,7 +225,37 @@ bool weir_logger_enabled_in(const weir_logger *lg, const weir_trace_context *tra
     return false;
 }
 
+bool weir_logger_enabled(const weir_logger *lg, int severity_number, const char *event_name)
+{
+    return enabled(lg, NULL, severity_number, event_name);
+}
+
+bool weir_logger_enabled_in(const weir_logger *lg, const weir_trace_context *trace, int severity_number, const char *event_name)
+{
+    return enabled(lg, trace, severity_number, event_name);
+}
+
 /* ---- emitting ---- */
+
+/* By severity number, with their lengths. */
+static const weir_string severity_texts[] = {
+#define TEXT(text) {text, sizeof(text) - 1}
+    TEXT(""),      TEXT("TRACE"),  TEXT("TRACE2"), TEXT("TRACE3"), TEXT("TRACE4"), TEXT("DEBUG"),  TEXT("DEBUG2"),
+    TEXT("DEBUG3"), TEXT("DEBUG4"), TEXT("INFO"),  TEXT("INFO2"),  TEXT("INFO3"),  TEXT("INFO4"),  TEXT("WARN"),
+    TEXT("WARN2"), TEXT("WARN3"),  TEXT("WARN4"),  TEXT("ERROR"),  TEXT("ERROR2"), TEXT("ERROR3"), TEXT("ERROR4"),
+    TEXT("FATAL"), TEXT("FATAL2"), TEXT("FATAL3"), TEXT("FATAL4"),
+#undef TEXT
+};
+
+static weir_string severity_text(int severity_number)
+{
+    return severity_texts[severity_number > 0 && severity_number < (int)ARRAY_LEN(severity_texts) ? severity_number : 0];
+}
+
+const char *weir_severity_text(int severity_number)
+{
+    return severity_text(severity_number).data;
+}
 
 /* A record to fill in: what is not in `r` is as it has to be. Cheaper than clearing all of it. */
 static void record_begin(struct weir_record *rec, struct weir_logger *lg, const weir_site *site)
@@ -293,7 +318,7 @@ static void emit_now(struct weir_logger *lg, weir_site *site, int severity, weir
     rec.r.struct_size = sizeof rec.r;
     rec.r.timestamp_ns = rec.r.observed_timestamp_ns = now;
     rec.r.severity_number = severity;
-    rec.r.severity_text = weir_string_of(weir_severity_text(severity));
+    rec.r.severity_text = severity_text(severity);
     rec.r.body.kind = kind;
     rec.r.body.as.string.data = body.p;
     rec.r.body.as.string.size = body.n;
@@ -380,15 +405,6 @@ void weir_event_at(weir_logger *lg, weir_site *site, int severity, const char *e
 {
     if (lg)
         emit_now(lg, site, severity, WEIR_EMPTY, SV_NULL, event_name, attributes, n_attributes);
-}
-
-const char *weir_severity_text(int severity_number)
-{
-    static const char *const names[] = {
-        "",      "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO",  "INFO2",  "INFO3", "INFO4",
-        "WARN",  "WARN2", "WARN3",  "WARN4",  "ERROR",  "ERROR2", "ERROR3", "ERROR4", "FATAL",  "FATAL2", "FATAL3", "FATAL4",
-    };
-    return severity_number > 0 && severity_number < (int)ARRAY_LEN(names) ? names[severity_number] : "";
 }
 
 /* ---- ending ---- */
