@@ -314,7 +314,8 @@ typedef struct weir_stats {
     uint64_t torn;              /**< damaged in the ring, or never finished by the thread that emitted them */
     uint64_t spilled;           /**< moved from the ring to disk on their way */
     uint64_t spool_bytes;       /**< on disk behind the ring, now */
-    uint64_t left_behind;       /**< undelivered at shutdown and kept on disk for the next start, or a collector */
+    uint64_t left_behind;       /**< undelivered at shutdown and kept on disk for the next start, or a collector; with those
+                                     that were taken over from the dead */
     uint64_t adopted;           /**< delivered for processes of this service that had died; not in `emitted`, `exported` */
     uint64_t adopted_lost;      /**< of theirs: refused for good, damaged, or never finished */
 } weir_stats;
