@@ -357,8 +357,11 @@ TEST(what_cannot_be_read_is_named_and_holds_up_no_other)
     leave("broken", 5);
     CHECK_EQ(entries(name), 1);
     snprintf(path, sizeof path, "%s/%s/ring", dir(), name);
-    int fd = open(path, O_WRONLY);
-    REQUIRE(fd >= 0 && pwrite(fd, "x", 1, 20) == 1);
+    int fd = open(path, O_RDWR);
+    char byte;
+    REQUIRE(fd >= 0 && pread(fd, &byte, 1, 20) == 1);
+    byte ^= 1;
+    REQUIRE(pwrite(fd, &byte, 1, 20) == 1);
     close(fd);
     leave("sound", 8);
     CHECK(weir_backlogs(dir(), NULL, on_backlog, &t, &e));
