@@ -1,10 +1,12 @@
-/* backlog_int.h - what the files of the backlog share. backlog.c: batches, spilling. place.c: directories, names, locks. */
+/* backlog_int.h - what the files of the backlog share. backlog.c: batches, spilling. place.c: directories, names, locks.
+ * peek.c: a look at somebody else's. */
 #pragma once
 #include "backlog/backlog.h"
 #include "spool/spool.h"
 
-/* Where a backlog lies and what of it is open. Memory: no base, descriptors -1. */
 #define NAME_BYTES 256
+
+/* Where a backlog lies and what of it is open. Memory: no base, descriptors -1. */
 struct place {
     char *base, *name, *dir; /* dir: base/name */
     char temp[NAME_BYTES];   /* what it is called until place_show(); then empty */

@@ -67,6 +67,7 @@ struct ring_slot {
     uint64_t used;   /* bytes of the ring in use, this frame included */
     uint64_t n_put;  /* reservations so far, this one included */
 };
+
 /* A put is about to come: the lines it will write, which another core looked at last, are asked for early, while the record is
  * still being thought about. */
 static inline void ring_foresee(const struct ring *r)
@@ -75,7 +76,7 @@ static inline void ring_foresee(const struct ring *r)
     for (unsigned i = 0; i < 6; i++)
         __builtin_prefetch(r->data + ((at + 64 * i) & (r->cap - 1)), 1);
 }
-/* `n` up to ring_record_max(). What is reserved must be published. */
+/* `n` up to r->record_max. What is reserved must be published. */
 enum ring_put ring_reserve(struct ring *r, uint32_t n, struct ring_slot *ret);
 /* `scope`: what ring_define() gave; 0: the record's first `scope_n` bytes are the scope. False: it took so long that the consumer
  * gave it up; the record is not there. */
