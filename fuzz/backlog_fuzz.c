@@ -50,7 +50,7 @@ static void put_file(const char *name, sv bytes, size_t size)
     io_close(fd);
 }
 
-/* The input: 64 bytes of the header's first line, 24 of positions (head, puts, tail), then dictionary (1 KiB at most) and data. */
+/* The input: 64 bytes of the header's first line, 24 of positions (head, nothing, tail), then dictionary (1 KiB at most) and data. */
 static void make_ring(const uint8_t *in, size_t n, bool right)
 {
     enum { LINE = 64, POSITIONS = 24, ENTRIES = 1024 };
@@ -70,7 +70,6 @@ static void make_ring(const uint8_t *in, size_t n, bool right)
         memcpy(map, all, LINE);
     }
     atomic_store(&h->head, head);
-    atomic_store(&h->n_put, get_le64(all + LINE + 8));
     atomic_store(&h->tail, tail);
     size_t at = MIN(n, sizeof all), dict = MIN(n - at, (size_t)ENTRIES), rest = MIN(n - at - dict, (size_t)DATA);
     if (dict)

@@ -53,7 +53,6 @@ static void fill(uint8_t *map, const uint8_t *in, size_t n, unsigned mode)
         atomic_store(&h->head, get_le64(in + 64));
         atomic_store(&h->tail, get_le64(in + 80));
     }
-    atomic_store(&h->n_put, get_le64(in + 72));
     atomic_store(&h->dict_used, get_le64(in + 88));
     memcpy(map + RING_PAGE, in + INPUT_HEAD, dict);
     memcpy(map + RING_PAGE + DICT, in + INPUT_HEAD + dict, rest);
@@ -64,10 +63,10 @@ static void put_frames(uint8_t *map, const uint8_t *in, size_t n)
 {
     struct ring r;
     struct ring_slot slot;
-    if (!ring_attach(&r, map, ALL, NULL))
+    if (!ring_attach(&r, map, ALL, NULL) || !r.chunk)
         return;
     memset(r.data, 0, r.cap);
-    atomic_store(&r.h->head, ring_tail(&r) % (1ull << 40) & ~(uint64_t)(RING_ALIGN - 1));
+    atomic_store(&r.h->head, ring_tail(&r) % (1ull << 40) & ~(uint64_t)(r.chunk - 1));
     atomic_store(&r.h->tail, atomic_load(&r.h->head));
     while (n >= 8) {
         uint32_t len = MIN((uint32_t)get_le16(in), (uint32_t)(n - 8)), scope = in[2], scope_n = in[3];

@@ -158,7 +158,7 @@ bool backlog_adopt(const struct backlog_config *cfg, const char *name, struct ba
 
 static uint64_t ring_waiting(const struct backlog *bl)
 {
-    uint64_t n_put = atomic_load_explicit(&bl->ring.h->n_put, memory_order_relaxed);
+    uint64_t n_put = ring_puts(&bl->ring);
     return n_put > bl->n_gone ? n_put - bl->n_gone : 0;
 }
 
@@ -167,7 +167,7 @@ static uint64_t ring_waiting(const struct backlog *bl)
 static void shrink(struct backlog *bl)
 {
     bl->cfg.drop_oldest = false; /* nothing is given up for it */
-    if (bl->adopted || !backlog_spill(bl, false, NULL) || ring_tail(&bl->ring) != ring_end(&bl->ring))
+    if (bl->adopted || !backlog_spill(bl, false, NULL) || !ring_is_empty(&bl->ring))
         return;
     size_t head = bl->place.map_bytes - bl->ring.cap;
     (void)!fallocate(bl->place.ring_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)head, (off_t)bl->ring.cap);
@@ -188,7 +188,7 @@ int64_t backlog_finish(struct backlog *bl, uint64_t *ret_lost)
         left = 0;
     } else if ((bl->out == OUT_NONE || bl->out == OUT_MEMORY) &&
                (bl->out = OUT_NONE, backlog_take(bl, &request, &n, NULL) == 0) &&
-               (bl->adopted || ring_tail(&bl->ring) == ring_end(&bl->ring))) {
+               (bl->adopted || ring_is_empty(&bl->ring))) {
         close_spool(bl);
         place_remove(&bl->place);
         left = 0;
@@ -280,8 +280,10 @@ static struct piece collect(struct backlog *bl, struct scopes *s)
     uint64_t limit = ring_limit(bl), bytes = 0, last_put = ring_end(&bl->ring);
     for (uint64_t pos = pc.end; pc.n < bl->cfg.batch_records;) {
         enum ring_got got = ring_look(&bl->ring, pos, limit, &f);
-        if (got == RING_END || (got == RING_PENDING && !is_lost(bl, f.pos)))
+        if (got == RING_END || (got == RING_PENDING && !is_lost(bl, f.pos))) {
+            pc.end = MAX(pc.end, MIN(f.pos, last_put)); /* what was passed over is free; records behind the last put lie further */
             break;
+        }
         if (got != RING_RECORD) {
             pos = got == RING_TORN ? f.next : ring_pass(&bl->ring, f.pos, limit);
             if (f.pos < last_put) {
@@ -326,14 +328,14 @@ static void put_frame(struct backlog *bl, struct buf *out, uint32_t n, uint64_t 
     write_request(bl, s, n, out);
 }
 
-/* n_put is read before the ring's end: so when that is where we are, no put is counted that is still in the ring. */
+/* The puts are counted before the ring is seen empty: so none is counted that is still in it. */
 static void release(struct backlog *bl, const struct piece *pc)
 {
     ring_release(&bl->ring, pc->end);
     bl->n_gone += pc->n + pc->torn;
     bl->torn += pc->torn;
-    uint64_t n_put = atomic_load_explicit(&bl->ring.h->n_put, memory_order_acquire);
-    if (!bl->adopted && pc->end == ring_end(&bl->ring)) /* where damage hid how many there were, an empty ring tells */
+    uint64_t n_put = ring_puts(&bl->ring);
+    if (!bl->adopted && ring_is_empty(&bl->ring)) /* where damage hid how many there were, an empty ring tells */
         bl->n_gone = n_put;
     bl->pending_pos = UINT64_MAX;
 }
@@ -345,7 +347,7 @@ static bool build(struct backlog *bl, struct buf *out, struct piece *ret, struct
     do {
         s.n = 0;
         *ret = collect(bl, &s);
-        if (!ret->n && ret->torn)
+        if (!ret->n && ret->end > ring_tail(&bl->ring))
             release(bl, ret);
     } while (!ret->n && ret->torn);
     if (out->cap > BATCH_BYTES_KEPT && bl->cfg.batch_bytes < BATCH_BYTES_KEPT)
@@ -621,7 +623,7 @@ void backlog_stats(const struct backlog *bl, struct backlog_stats *ret)
     if (bl->spool)
         spool_stats(bl->spool, &ss);
     *ret = (struct backlog_stats){
-        .accepted = atomic_load(&bl->ring.h->n_put) + bl->extra,
+        .accepted = ring_puts(&bl->ring) + bl->extra,
         .ring_records = ring_waiting(bl),
         .spilled = bl->spilled,
         .dropped = bl->dropped,

@@ -89,9 +89,11 @@ TEST(records_come_out_as_they_went_in)
     for (size_t i = 0; i < r.cap; i++)
         if (r.data[i])
             test_fail(__FILE__, __LINE__, "byte %zu of an empty ring is not zero", i);
+    CHECK(ring_is_empty(&r));
+    CHECK_EQ(ring_puts(&r), in);
     ring_close(&r);
     CHECK_EQ(put(&r, 1, scope), RING_IS_CLOSED);
-    CHECK(ring_end(&r) == pos);
+    CHECK(ring_is_empty(&r));
     ring_drop(&r);
 }
 
@@ -112,6 +114,15 @@ TEST(the_largest_record_fits_wherever_the_ring_stands)
     ring_drop(&r);
 }
 
+/* A put that was killed before it could say its length. */
+static uint64_t put_without_length(struct ring *r)
+{
+    struct ring_slot slot;
+    ASSERT(ring_reserve(r, 100, &slot) == RING_PUT);
+    memset(slot.record - RING_FRAME_BYTES, 0, 8);
+    return slot.pos;
+}
+
 TEST(a_put_that_never_ends_is_passed_over)
 {
     struct ring r;
@@ -123,8 +134,7 @@ TEST(a_put_that_never_ends_is_passed_over)
     REQUIRE(ring_reserve(&r, 100, &lost) == RING_PUT);
     memset(lost.record, 7, 50);
     CHECK_EQ(put(&r, 2, scope), RING_PUT);
-    uint64_t before = ring_end(&r);
-    atomic_fetch_add(&r.h->head, 160); /* a put that was killed before it could say its length */
+    uint64_t before = put_without_length(&r);
     CHECK_EQ(put(&r, 3, scope), RING_PUT);
 
     REQUIRE(ring_look(&r, 0, ring_end(&r), &f) == RING_RECORD && is_record(&f, 1));
@@ -138,13 +148,126 @@ TEST(a_put_that_never_ends_is_passed_over)
     pos = ring_pass(&r, f.pos, ring_end(&r));
     REQUIRE(ring_look(&r, pos, ring_end(&r), &f) == RING_RECORD && is_record(&f, 3));
     CHECK_EQ(ring_look(&r, f.next, ring_end(&r), &f), RING_END);
+    CHECK(!ring_is_empty(&r));
 
-    atomic_fetch_add(&r.h->head, 160); /* the last one */
-    pos = ring_pass(&r, f.next ? f.next : f.pos, ring_end(&r));
-    CHECK_EQ(pos, ring_end(&r));
-    ring_release(&r, pos);
-    REQUIRE(ring_reserve(&r, 100, &slot) == RING_PUT);
+    before = put_without_length(&r); /* the last one */
+    pos = ring_pass(&r, before, ring_end(&r));
+    CHECK_EQ(pos % r.chunk, 0);
+    ring_release(&r, pos); /* gives up the lane's chunk */
+    REQUIRE(ring_reserve(&r, 100, &slot) == RING_PUT && slot.pos >= pos);
     ring_drop(&r);
+}
+
+/* ---- chunks ---- */
+
+struct one_put {
+    struct ring *r;
+    uint64_t i;
+};
+static void *put_one(void *arg)
+{
+    struct one_put *p = arg;
+    CHECK_EQ(put(p->r, p->i, 8), RING_PUT);
+    return NULL;
+}
+static void put_from_another_thread(struct ring *r, uint64_t i)
+{
+    pthread_t t;
+    struct one_put p = {r, i};
+    ASSERT(pthread_create(&t, NULL, put_one, &p) == 0);
+    pthread_join(t, NULL);
+}
+
+/* A thread that goes quiet, or dies, keeps nobody else's records from being taken; the chunk that it leaves is used no more. */
+TEST(a_chunk_that_nobody_fills_is_closed_when_it_is_in_the_way)
+{
+    struct ring r;
+    struct ring_frame f;
+    ring_make(&r);
+    (void)ring_define(&r, SV("s"));
+    CHECK_EQ(put(&r, 1, 8), RING_PUT);
+    REQUIRE(ring_look(&r, 0, ring_end(&r), &f) == RING_RECORD);
+    uint64_t open = f.next;
+    CHECK_EQ(ring_look(&r, open, ring_end(&r), &f), RING_END); /* the last one is left open */
+    CHECK_EQ(f.pos, open);
+    CHECK_EQ(put(&r, 2, 8), RING_PUT);
+    REQUIRE(ring_look(&r, open, ring_end(&r), &f) == RING_RECORD && is_record(&f, 2));
+    uint64_t rest = f.next;
+    put_from_another_thread(&r, 3);
+    REQUIRE(ring_look(&r, rest, ring_end(&r), &f) == RING_RECORD && is_record(&f, 3));
+    CHECK_EQ(f.pos, r.chunk);
+    CHECK_EQ(put(&r, 4, 8), RING_PUT); /* in a chunk of its own again */
+    REQUIRE(ring_look(&r, f.next, ring_end(&r), &f) == RING_RECORD && is_record(&f, 4));
+    CHECK_EQ(f.pos, 2 * r.chunk);
+    REQUIRE(ring_look(&r, rest, ring_end(&r), &f) == RING_RECORD && is_record(&f, 3)); /* again: it stays closed */
+    ring_close(&r);
+    ring_release(&r, ring_end(&r));
+    CHECK(ring_is_empty(&r));
+    ring_drop(&r);
+}
+
+static uint64_t torn_of_a_dead_ring(struct ring *r, uint64_t *ret_records)
+{
+    struct ring dead;
+    struct ring_frame f;
+    uint64_t torn = 0;
+    *ret_records = 0;
+    ASSERT(ring_attach(&dead, r->h, map_bytes, NULL));
+    for (uint64_t pos = 0, limit = dead.cap;;) {
+        enum ring_got got = ring_look(&dead, pos, limit, &f);
+        if (got == RING_END)
+            return torn;
+        pos = got == RING_PENDING ? ring_pass(&dead, f.pos, limit) : f.next;
+        *ret_records += got == RING_RECORD;
+        torn += got != RING_RECORD && f.pos < ring_end(&dead);
+    }
+}
+
+/* What a dead process's threads had not used of their chunks is no damage; a page that never reached the disk is. */
+TEST(the_open_ends_of_a_dead_ring_are_no_records)
+{
+    struct ring r;
+    uint64_t n;
+    ring_make(&r);
+    (void)ring_define(&r, SV("s"));
+    for (uint64_t i = 1; i < 4; i++) {
+        put_from_another_thread(&r, i);
+        CHECK_EQ(put(&r, 10 + i, 8), RING_PUT);
+    }
+    CHECK_EQ(torn_of_a_dead_ring(&r, &n), 0);
+    CHECK_EQ(n, 6);
+    put_without_length(&r);
+    CHECK_EQ(torn_of_a_dead_ring(&r, &n), 0); /* its length is all that could tell that it was there */
+    CHECK_EQ(put(&r, 20, 8), RING_PUT);
+    CHECK_EQ(torn_of_a_dead_ring(&r, &n), 1);
+    CHECK_EQ(n, 7);
+    memset(r.data, 0, r.chunk);
+    CHECK_EQ(torn_of_a_dead_ring(&r, &n), 2);
+    CHECK_EQ(n, 6);
+    ring_drop(&r);
+}
+
+TEST(the_alarm_comes_with_the_put_that_was_asked_for)
+{
+    for (int coarse = 0; coarse < 2; coarse++) {
+        struct ring r;
+        struct ring_slot slot;
+        ring_make(&r);
+        if (coarse)
+            ring_coarse(&r, 16);
+        ring_alarm(&r, 100, UINT64_MAX);
+        for (int i = 1; i <= 100; i++) {
+            REQUIRE(ring_reserve(&r, 100, &slot) == RING_PUT);
+            CHECK_EQ(slot.alarm, i == 100);
+            CHECK(ring_publish(&r, &slot, 8, 0));
+        }
+        ring_alarm(&r, UINT64_MAX, 3 * DATA / 4);
+        uint64_t used = 0;
+        for (slot.alarm = false; !slot.alarm && ring_reserve(&r, 100, &slot) == RING_PUT;)
+            used = ring_end(&r);
+        CHECK(slot.alarm && used > 3 * DATA / 4 && used <= 3 * DATA / 4 + r.chunk);
+        ring_drop(&r);
+    }
 }
 
 TEST(the_dictionary_keeps_what_it_was_given)
@@ -198,7 +321,7 @@ TEST(a_changed_byte_costs_its_record_only)
                 pos = f.next;
             } else {
                 torn++;
-                pos = got == RING_TORN ? f.next : ring_pass(&r, pos, end);
+                pos = got == RING_TORN ? f.next : ring_pass(&r, f.pos, end);
             }
         }
         CHECK(seen >= N - 1 || torn == 1);
@@ -372,9 +495,9 @@ TEST(what_a_killed_process_had_put_is_found)
             if (got == RING_END)
                 break;
             if (got != RING_RECORD) {
-                torn += pos < ring_end(&r);
+                torn += f.pos < ring_end(&r);
                 CHECK(got == RING_PENDING);
-                pos = ring_pass(&r, pos, end);
+                pos = ring_pass(&r, f.pos, end);
                 continue;
             }
             uint64_t i;

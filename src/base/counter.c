@@ -1,11 +1,13 @@
-/* counter.c - see counter.h. Threads take the places in turn. */
+/* counter.c - see counter.h. Threads take the places in turn, those that are shared again and again. */
 #include "base/counter.h"
 
-unsigned counter_place(void)
+_Thread_local unsigned counter_mine;
+
+unsigned counter_take_place(void)
 {
-    static _Atomic unsigned threads;
-    static _Thread_local unsigned mine; /* + 1 */
-    if (!mine)
-        mine = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % COUNTER_PLACES + 1;
-    return mine - 1;
+    static _Atomic uint64_t threads;
+    uint64_t n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+    unsigned place = (unsigned)(n < COUNTER_PLACES ? n : COUNTER_OWN + n % (COUNTER_PLACES - COUNTER_OWN));
+    counter_mine = place + 1;
+    return place;
 }

@@ -113,8 +113,8 @@ static void describe_ring(struct inspection *in, const struct ring *r, uint64_t 
     say(in, "  version %u.%u, made by process %" PRIu32 " at %s", h->major, h->minor, h->pid, made);
     say(in, "  records: %" PRIu64 " bytes from offset %" PRIu64 "; dictionary: %" PRIu64 " bytes from offset %u, %" PRIu64 " used for %" PRIu64
             " entries", r->cap, RING_PAGE + r->dict_cap, r->dict_cap, RING_PAGE, atomic_load(&h->dict_used), n_entries);
-    say(in, "  head %" PRIu64 "%s, tail %" PRIu64 ", %" PRIu64 " puts so far", (uint64_t)(head & ~RING_CLOSED), head & RING_CLOSED ? " (closed)" : "",
-        ring_tail(r), atomic_load(&h->n_put));
+    say(in, "  head %" PRIu64 "%s, tail %" PRIu64 ", chunks of %" PRIu32 " bytes", (uint64_t)(head & ~RING_CLOSED),
+        head & RING_CLOSED ? " (closed)" : "", ring_tail(r), r->chunk);
 }
 
 /* Entries of the dictionary that are sound, from its start on. */

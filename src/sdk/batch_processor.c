@@ -11,6 +11,8 @@
 #include <time.h>
 
 #define DICT_BYTES (60u << 10)
+#define WAKE_STEP_MAX 16 /* puts of a thread that the count for a full batch may lag behind, */
+#define WAKE_STEPS 32    /* as a part of the batch */
 #define RECORD_ROOM 1024 /* bytes that a record of max_queue_size is given in the ring */
 
 /* ---- opening: with the first record of a process ---- */
@@ -58,7 +60,8 @@ __attribute__((noinline, cold)) static struct ring *open_ring(struct batcher *b,
     r = backlog_ring(b->own);
     b->high_bytes = r->cap / 2;
     b->counted = !*backlog_dir(b->own) && b->when_full != WEIR_DROP_OLDEST;
-    atomic_store(&b->wake_used, b->high_bytes);
+    ring_coarse(r, b->counted || !b->delay_ms ? 1 : MIN(b->max_batch / WAKE_STEPS, (uint32_t)WAKE_STEP_MAX));
+    ring_alarm(r, UINT64_MAX, b->high_bytes);
     if (batcher_start(b)) /* else the next record tries again */
         atomic_store_explicit(&b->ring, r, memory_order_release);
     return r;
@@ -86,7 +89,7 @@ static uint32_t scope_of(struct batcher *b, struct ring *r, const struct weir_lo
 
 static bool over_count(const struct batcher *b, const struct ring *r)
 {
-    uint64_t put = atomic_load_explicit(&r->h->n_put, memory_order_relaxed);
+    uint64_t put = atomic_load_explicit(&r->n_told, memory_order_relaxed);
     return put - atomic_load_explicit(&b->n_left, memory_order_relaxed) >= b->max_queue;
 }
 
@@ -166,8 +169,7 @@ static void batcher_on_emit(void *self, struct weir_record *rec)
         memcpy(slot.record + inline_scope.n, bytes.p, bytes.n);
     if (!ring_publish(r, &slot, scope, (uint32_t)inline_scope.n))
         return; /* the consumer counted it as torn */
-    if (slot.n_put >= atomic_load_explicit(&b->wake_at, memory_order_relaxed) ||
-        slot.used > atomic_load_explicit(&b->wake_used, memory_order_relaxed))
+    if (slot.alarm)
         batcher_wake(b);
 }
 

@@ -69,7 +69,7 @@ void batcher_book(struct batcher *b)
     drop_count(&b->drops, DROP_TORN, st.torn - b->torn_seen);
     b->dropped_seen = st.dropped;
     b->torn_seen = st.torn;
-    atomic_store_explicit(&b->n_left, atomic_load(&backlog_ring(b->own)->h->n_put) - st.ring_records, memory_order_relaxed);
+    atomic_store_explicit(&b->n_left, ring_puts(backlog_ring(b->own)) - st.ring_records, memory_order_relaxed);
 }
 
 /* ---- making room ---- */
@@ -108,7 +108,7 @@ static void make_room(struct batcher *b)
 static void sync_ring(struct batcher *b)
 {
     struct err e = {0};
-    uint64_t put = atomic_load(&backlog_ring(b->own)->h->n_put);
+    uint64_t put = ring_puts(backlog_ring(b->own));
     b->sync_at_ms = clock_mono_ms() + b->sync_ms;
     if (put == b->synced_put && b->synced_twice)
         return;
@@ -157,9 +157,9 @@ static int64_t foresee_full(struct batcher *b, uint64_t put, uint64_t waits)
 static void set_alarms(struct batcher *b, bool sendable)
 {
     struct backlog_stats st;
-    const struct ring *r = backlog_ring(b->own);
+    struct ring *r = backlog_ring(b->own);
     waiting(b, &st);
-    uint64_t put = atomic_load(&r->h->n_put), used = used_bytes(b), at = UINT64_MAX;
+    uint64_t put = ring_puts(r), used = used_bytes(b), at = UINT64_MAX;
     b->full_ms = sendable && b->delay_ms ? foresee_full(b, put, st.waiting) : INT64_MAX;
     if (sendable && !b->delay_ms)
         at = put + 1;
@@ -169,8 +169,7 @@ static void set_alarms(struct batcher *b, bool sendable)
         uint64_t limit = (uint64_t)b->max_queue + MAX(b->max_queue / 8, 1u);
         at = MIN(at, put + limit - MIN(st.ring_records, limit - 1));
     }
-    atomic_store(&b->wake_at, at);
-    atomic_store(&b->wake_used, used > b->high_bytes ? used + r->cap / 16 : b->high_bytes);
+    ring_alarm(r, at, used > b->high_bytes ? used + r->cap / 16 : b->high_bytes);
 }
 
 static void tend(void *ctx)

@@ -39,8 +39,6 @@ struct batcher {
     uint64_t high_bytes;         /* of the ring: above, its records move to disk; set before `ring`, as the next */
     bool counted;                /* max_queue bounds the ring for emitters: no directory, and the oldest are not to be dropped */
     _Atomic uint32_t doze;       /* futex word: enum doze */
-    _Atomic uint64_t wake_at;    /* the thread wants to know of this many puts, */
-    _Atomic uint64_t wake_used;  /* or when more bytes of the ring are in use */
     _Atomic uint64_t n_left;     /* puts that left the ring, roughly; for `counted` */
     _Atomic uint32_t scopes[SCOPE_SLOTS]; /* by logger index: its reference in the ring's dictionary, 0: none yet */
     struct lock dict_mu;         /* of those who define scopes; never waits for the disk */
