@@ -3,10 +3,10 @@
  * (2) An alias is a copy of what its anchor held. Copies count against NODES_MAX and the arena, so a "billion laughs"
  *     file is an error after at most that much work. An anchor is known only behind its value: no loops.
  * (3) A copied node keeps the line and column of where it was written, which is where it has to be corrected.
- * (4) Which plain scalars are numbers or booleans is not decided here: option.h and the caller know what they want. */
-#include "base/yaml.h"
+ * (4) libfyaml is reached through a table (fyaml.h): here nothing is linked.
+ * (5) Which plain scalars are numbers or booleans is not decided here: option.h and the caller know what they want. */
+#include "base/fyaml.h"
 #include "base/map.h"
-#include <libfyaml.h>
 #include <stdlib.h>
 
 #define DEPTH_MAX 64
@@ -14,6 +14,7 @@
 #define TEXT_MAX ((size_t)16 << 20)
 
 struct loader {
+    const struct fyaml *fy;
     const char *file;
     struct arena *a;
     struct err *e;
@@ -31,7 +32,7 @@ static bool fail_at(struct loader *ld, enum err_code code, unsigned line, unsign
 
 static bool fail_here(struct loader *ld, enum err_code code, const char *what, sv detail)
 {
-    const struct fy_mark *m = ld->ev ? fy_event_start_mark(ld->ev) : NULL;
+    const struct fy_mark *m = ld->ev ? ld->fy->fy_event_start_mark(ld->ev) : NULL;
     return fail_at(ld, code, m ? (unsigned)m->line + 1 : 1, m ? (unsigned)m->column + 1 : 1, what, detail);
 }
 
@@ -39,7 +40,7 @@ static bool fail_here(struct loader *ld, enum err_code code, const char *what, s
 static bool fail_parse(struct loader *ld)
 {
     void *at = NULL;
-    const struct fy_diag_error *de = fy_diag_errors_iterate(ld->diag, &at);
+    const struct fy_diag_error *de = ld->fy->fy_diag_errors_iterate(ld->diag, &at);
     if (!de || !de->msg)
         return err_set(ld->e, ERR_PARSE, "%s: not readable as YAML", ld->file);
     return fail_at(ld, ERR_PARSE, (unsigned)(de->line > 0 ? de->line : 1), (unsigned)(de->column > 0 ? de->column : 1),
@@ -54,9 +55,9 @@ static void drop_output(struct fy_diag *diag, void *user, const char *text, size
 /* Steps to the next event; at the end of the stream ev is NULL. */
 static bool step(struct loader *ld)
 {
-    fy_parser_event_free(ld->fyp, ld->ev);
-    ld->ev = fy_parser_parse(ld->fyp);
-    return ld->ev || !fy_parser_get_stream_error(ld->fyp) || fail_parse(ld);
+    ld->fy->fy_parser_event_free(ld->fyp, ld->ev);
+    ld->ev = ld->fy->fy_parser_parse(ld->fyp);
+    return ld->ev || !ld->fy->fy_parser_get_stream_error(ld->fyp) || fail_parse(ld);
 }
 
 static struct yaml *node_new(struct loader *ld)
@@ -95,7 +96,7 @@ static struct yaml *copy_tree(struct loader *ld, const struct yaml *from, unsign
 static bool token_text(struct loader *ld, struct fy_token *t, sv *ret)
 {
     size_t n = 0;
-    const char *p = t ? fy_token_get_text(t, &n) : "";
+    const char *p = t ? ld->fy->fy_token_get_text(t, &n) : "";
     if (!p)
         return err_nomem(ld->e);
     *ret = arena_sv(ld->a, sv_make(p, n));
@@ -112,7 +113,7 @@ static bool take_tag(struct loader *ld, struct fy_token *tag, struct yaml *y)
     if (!tag)
         return true;
     size_t n = 0;
-    const char *p = fy_tag_token_suffix(tag, &n);
+    const char *p = ld->fy->fy_tag_token_suffix(tag, &n);
     sv name = sv_make(p, p ? n : 0);
     if (sv_eq(name, SV("str"))) {
         if (y->kind == YAML_NULL)
@@ -144,7 +145,7 @@ static bool scalar(struct loader *ld, struct yaml *y)
     struct fy_token *t = ld->ev->scalar.value;
     if (!token_text(ld, t, &y->text))
         return false;
-    enum fy_scalar_style style = t ? fy_token_scalar_style(t) : FYSS_PLAIN;
+    enum fy_scalar_style style = t ? ld->fy->fy_token_scalar_style(t) : FYSS_PLAIN;
     y->quoted = style != FYSS_PLAIN;
     if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && y->column > 1)
         y->column--; /* the mark is behind the quote */
@@ -228,7 +229,7 @@ static bool members(struct loader *ld, struct yaml *y, unsigned depth, struct ma
         struct yaml key = {0}, *v = NULL;
         if (ld->ev->type != FYET_SCALAR)
             return fail_here(ld, ERR_PARSE, "a key must be a plain word", SV_NULL);
-        const struct fy_mark *m = fy_event_start_mark(ld->ev);
+        const struct fy_mark *m = ld->fy->fy_event_start_mark(ld->ev);
         key.line = m ? (unsigned)m->line + 1 : y->line;
         key.column = m ? (unsigned)m->column + 1 : y->column;
         if (ld->ev->scalar.anchor)
@@ -278,7 +279,7 @@ static bool value(struct loader *ld, unsigned depth, struct yaml **ret)
             return false;
         const struct yaml *from = map_get(&ld->anchors, name);
         if (!from) {
-            const struct fy_mark *at = fy_event_start_mark(ld->ev); /* behind the '*' */
+            const struct fy_mark *at = ld->fy->fy_event_start_mark(ld->ev); /* behind the '*' */
             return fail_at(ld, ERR_PARSE, at ? (unsigned)at->line + 1 : 1, at ? (unsigned)at->column : 1,
                            "no value is anchored before this as &", name);
         }
@@ -287,10 +288,10 @@ static bool value(struct loader *ld, unsigned depth, struct yaml **ret)
     struct yaml *y = node_new(ld);
     if (!y)
         return false;
-    const struct fy_mark *m = fy_event_start_mark(ld->ev);
+    const struct fy_mark *m = ld->fy->fy_event_start_mark(ld->ev);
     y->line = m ? (unsigned)m->line + 1 : 0;
     y->column = m ? (unsigned)m->column + 1 : 0;
-    struct fy_token *anchor = fy_event_get_anchor_token(ld->ev);
+    struct fy_token *anchor = ld->fy->fy_event_get_anchor_token(ld->ev);
     if (anchor && !token_text(ld, anchor, &name))
         return false;
     bool ok;
@@ -357,28 +358,28 @@ static bool check_text(sv text, const char *file, struct err *e)
     return err_at(e, ERR_PARSE, at, "%s:%u:%u: %s", file, line, column, nul != SV_NPOS ? "a NUL byte" : "not UTF-8");
 }
 
-bool yaml_parse(sv text, const char *file, struct arena *a, struct yaml **ret, struct err *e)
+bool yaml_parse_by(const struct fyaml *fy, sv text, const char *file, struct arena *a, struct yaml **ret, struct err *e)
 {
     if (!check_text(text, file, e))
         return false;
-    struct loader ld = {.file = file, .a = a, .e = e};
+    struct loader ld = {.fy = fy, .file = file, .a = a, .e = e};
     struct fy_diag_cfg dc;
-    fy_diag_cfg_default(&dc);
+    fy->fy_diag_cfg_default(&dc);
     dc.fp = NULL;
     dc.output_fn = drop_output;
     dc.level = FYET_ERROR;
-    ld.diag = fy_diag_create(&dc);
+    ld.diag = fy->fy_diag_create(&dc);
     struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_JSON_NONE, .diag = ld.diag};
     if (ld.diag)
-        fy_diag_set_collect_errors(ld.diag, true);
-    ld.fyp = ld.diag ? fy_parser_create(&cfg) : NULL;
-    bool ok = ld.fyp && fy_parser_set_string(ld.fyp, text.n ? text.p : "", text.n) == 0;
+        fy->fy_diag_set_collect_errors(ld.diag, true);
+    ld.fyp = ld.diag ? fy->fy_parser_create(&cfg) : NULL;
+    bool ok = ld.fyp && fy->fy_parser_set_string(ld.fyp, text.n ? text.p : "", text.n) == 0;
     ok = ok ? stream(&ld, ret) : err_nomem(e);
     if (ld.fyp) {
-        fy_parser_event_free(ld.fyp, ld.ev);
-        fy_parser_destroy(ld.fyp);
+        fy->fy_parser_event_free(ld.fyp, ld.ev);
+        fy->fy_parser_destroy(ld.fyp);
     }
-    fy_diag_destroy(ld.diag);
+    fy->fy_diag_destroy(ld.diag);
     map_done(&ld.anchors);
     return ok;
 }
