@@ -419,10 +419,16 @@ WEIR_API bool weir_recover(const char *dir, weir_exporter *exporter, const weir_
 
 /** A provider as the environment describes it, set as the global one: OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (a list of
  *  otlp, console, otlp/stdout, none), OTEL_EXPORTER_OTLP_*, OTEL_BLRP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME,
- *  OTEL_LOG_LEVEL (debug, info, warn, error: which of its own messages the library prints). `service_name` (NULL: leave it to
- *  the environment) wins over the environment. At exit(), what is queued is delivered within 5 s. NULL: `ret_error` says
+ *  OTEL_LOG_LEVEL (debug, info, warn, error: which of its own messages the library prints); or OTEL_CONFIG_FILE, and then as
+ *  weir_start_from_file() has it. `service_name` (NULL: leave it to the environment) wins over the environment. At exit(), what is queued is delivered within 5 s. NULL: `ret_error` says
  *  why; logging is then a no-op. */
 WEIR_API weir_provider *weir_start(const char *service_name, weir_error *ret_error);
+/** The same as a file describes it: YAML (or JSON) in the format of the specification's "Declarative configuration", version 1.x, as
+ *  far as it is about logs and the resource. weir_start() does this with the file that OTEL_CONFIG_FILE names. Of the environment
+ *  only WEIR_* variables count, and those that the file refers to as ${NAME}. `service_name` (NULL: leave it to the file) wins
+ *  over the file. Needs libfyaml.so.0, which is loaded for the time of the call. NULL: the file cannot be used; why is in the library's log
+ *  too. */
+WEIR_API weir_provider *weir_start_from_file(const char *path, const char *service_name, weir_error *ret_error);
 /** Shuts the provider of weir_start() down within timeout_ms. Its loggers stay valid, as no-ops. */
 WEIR_API weir_result weir_stop(int64_t timeout_ms);
 

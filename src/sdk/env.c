@@ -5,9 +5,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+static _Thread_local bool otel_hidden;
+
+bool env_hide_otel(bool hide)
+{
+    bool was = otel_hidden;
+    otel_hidden = hide;
+    return was;
+}
+
 const char *env_get(const char *name)
 {
-    const char *v = name ? getenv(name) : NULL;
+    bool hidden = otel_hidden && sv_starts(sv_of(name), SV("OTEL_"));
+    const char *v = name && !hidden ? getenv(name) : NULL;
     return v && *v ? v : NULL;
 }
 
@@ -45,7 +55,7 @@ bool env_bool(const char *name, const char *general)
     return false;
 }
 
-static bool percent_decode(sv text, struct buf *out, struct err *e)
+bool percent_decode(sv text, struct buf *out, struct err *e)
 {
     for (size_t i = 0; i < text.n; i++) {
         uint8_t byte;

@@ -1,5 +1,8 @@
-/* start.c - weir_start() and weir_stop(): everything from the environment, in one call. */
+/* start.c - weir_start() and weir_stop(): everything from the environment, or from a configuration file, in one call.
+ * (1) A file that is asked for and cannot be used starts nothing: falling back on the environment would send records to where
+ *     nobody meant them to go. It is said in our log as well, since programs tend to go on without a word. */
 #include "base/log.h"
+#include "sdk/config.h"
 #include "sdk/env.h"
 #include "sdk/pipeline.h"
 #include <stdlib.h>
@@ -7,6 +10,7 @@
 static struct lock mu = LOCK_INIT;
 static struct weir_provider *started;       /* under mu */
 static VEC(struct weir_provider *) retired; /* under mu: stopped; their loggers stay valid */
+static VEC(struct config *) configs;        /* under mu: of providers that are, or were, started */
 
 static void at_exit(void)
 {
@@ -95,21 +99,10 @@ static void set_log_level(void)
         log_warn("sdk", "OTEL_LOG_LEVEL: '%s' is not known (debug, info, warn and error are): ignored", text);
 }
 
-static void warn_of_config_file(void)
-{
-    static bool said; /* under mu */
-    const char *text = env_get("OTEL_CONFIG_FILE");
-    if (text && !said)
-        log_warn("sdk", "OTEL_CONFIG_FILE: declarative configuration is not supported, '%s' is not read: the other variables are used",
-                 text);
-    said = said || text;
-}
-
 static struct weir_provider *make(const char *service_name, weir_error *ret_error)
 {
     struct chain chain = {0};
     set_log_level();
-    warn_of_config_file();
     if (!env_bool("OTEL_SDK_DISABLED", NULL) && !make_processors(&chain, ret_error))
         return NULL;
     weir_attr name = weir_str("service.name", service_name);
@@ -121,9 +114,56 @@ static struct weir_provider *make(const char *service_name, weir_error *ret_erro
     return p;
 }
 
-weir_provider *weir_start(const char *service_name, weir_error *ret_error)
+/* ---- from a file ---- */
+
+/* The file that the environment names, and in which variable; NULL: none. */
+static const char *config_variable(const char **ret_name)
+{
+    const char *path = env_get2("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE", ret_name);
+    static _Atomic bool said;
+    if (path && strcmp(*ret_name, "OTEL_EXPERIMENTAL_CONFIG_FILE") == 0 && !atomic_exchange(&said, true))
+        log_warn("sdk", "OTEL_EXPERIMENTAL_CONFIG_FILE is the old name of OTEL_CONFIG_FILE: taken as that");
+    return path;
+}
+
+static bool make_of_config(const char *path, const char *service_name, struct weir_provider **ret, struct err *e)
+{
+    struct config *c, **kept = vec_push(&configs);
+    if (!kept)
+        return err_nomem(e);
+    configs.n--;
+    if (!config_read(path, &c, e))
+        return false;
+    if (!config_create(c, service_name, ret, e)) {
+        config_free(c);
+        return false;
+    }
+    *kept = c;
+    configs.n++;
+    return true;
+}
+
+/* `variable`: which one names the file; NULL: the program does. */
+static struct weir_provider *make_of_file(const char *path, const char *variable, const char *service_name, weir_error *ret_error)
+{
+    struct err e = {0};
+    struct weir_provider *p;
+    if (make_of_config(path, service_name, &p, &e))
+        return p;
+    if (variable)
+        err_ctx(&e, "%s", variable);
+    log_error("sdk", "%s (nothing is logged through OpenTelemetry until the file is right%s%s)", e.msg,
+              variable ? ", or without " : "", variable ? variable : "");
+    error_set(ret_error, "%s", e.msg);
+    return NULL;
+}
+
+/* ---- starting and stopping ---- */
+
+static weir_provider *start(const char *path, const char *service_name, weir_error *ret_error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *variable = NULL;
     if (ret_error)
         ret_error->message[0] = 0;
     LOCK_SCOPED(&mu);
@@ -131,12 +171,24 @@ weir_provider *weir_start(const char *service_name, weir_error *ret_error)
         error_set(ret_error, "weir_start() was called before: weir_stop() first");
         return NULL;
     }
-    started = make(service_name, ret_error);
+    if (!path)
+        path = config_variable(&variable);
+    started = path ? make_of_file(path, variable, service_name, ret_error) : make(service_name, ret_error);
     if (!started)
         return NULL;
     weir_provider_set_global(started);
     pthread_once(&once, at_exit_once);
     return started;
+}
+
+weir_provider *weir_start(const char *service_name, weir_error *ret_error)
+{
+    return start(NULL, service_name, ret_error);
+}
+
+weir_provider *weir_start_from_file(const char *path, const char *service_name, weir_error *ret_error)
+{
+    return start(path ? path : "", service_name, ret_error);
 }
 
 weir_result weir_stop(int64_t timeout_ms)
