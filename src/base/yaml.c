@@ -383,13 +383,3 @@ bool yaml_parse_by(const struct fyaml *fy, sv text, const char *file, struct are
     map_done(&ld.anchors);
     return ok;
 }
-
-struct yaml *yaml_get(const struct yaml *map, sv key)
-{
-    if (!map || map->kind != YAML_MAP)
-        return NULL;
-    for (struct yaml *c = map->first; c; c = c->next)
-        if (sv_eq(c->key, key))
-            return c;
-    return NULL;
-}

@@ -16,4 +16,11 @@ struct yaml {
 /* Everything lives in `a`. An empty document is YAML_NULL. Errors: "file:line:column: what"; duplicate keys, anchors that
  * expand beyond the arena's cap and nesting deeper than 64 are errors. `file` is for messages. */
 MUST_USE bool yaml_parse(sv text, const char *file, struct arena *a, struct yaml **ret, struct err *e);
-struct yaml *yaml_get(const struct yaml *map, sv key); /* NULL when absent or not a map */
+/* NULL when absent or not a map. */
+static inline struct yaml *yaml_get(const struct yaml *map, sv key)
+{
+    for (struct yaml *c = map && map->kind == YAML_MAP ? map->first : NULL; c; c = c->next)
+        if (sv_eq(c->key, key))
+            return c;
+    return NULL;
+}

@@ -141,7 +141,8 @@ TEST(scalars_have_the_kinds_of_the_core_schema)
         {"", 'n', 0}, {"~", 'n', 0}, {"Null", 'n', 0}, {"nULL", 's', 0},
         {"true", 'b', 0}, {"TRUE", 'b', 0}, {"tRUE", 's', 0}, {"yes", 's', 0}, {"on", 's', 0}, {"False", 'b', 0},
         {"0", 'i', 0}, {"-12", 'i', -12}, {"+12", 'i', 12}, {"007", 'i', 7}, {"0o17", 'i', 15}, {"0xFf", 'i', 255},
-        {"0o8", 's', 0}, {"0x", 's', 0}, {"0xg", 's', 0}, {"-0x1", 's', 0}, {"0X1", 's', 0}, {"1_000", 's', 0}, {"-", 's', 0}, {"+", 's', 0},
+        {"0o8", 's', 0}, {"0x", 's', 0}, {"0xg", 's', 0}, {"-0x1", 's', 0}, {"0X1", 's', 0}, {"1_000", 's', 0}, {"-", 's', 0},
+        {"+", 's', 0},
         {"1.5", 'f', 1.5}, {"1.", 'f', 1}, {".5", 'f', .5}, {"-.5e1", 'f', -5}, {"1e3", 'f', 1000}, {"1E-2", 'f', .01},
         {".", 's', 0}, {"1e", 's', 0}, {"e1", 's', 0}, {"1.2.3", 's', 0}, {"1.5f", 's', 0}, {"inf", 's', 0}, {"nan", 's', 0},
         {".inf", 'f', INFINITY}, {"-.INF", 'f', -INFINITY}, {"+.Inf", 'f', INFINITY}, {"-.nan", 's', 0},
@@ -173,10 +174,12 @@ TEST(patterns_match)
         const char *pattern, *text;
         bool want;
     } rows[] = {
-        {"a.b", "a.b", true}, {"a.b", "axb", false}, {"a.b", "A.b", false}, {"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "abc", true},
+        {"a.b", "a.b", true}, {"a.b", "axb", false}, {"a.b", "A.b", false}, {"", "", true}, {"", "a", false}, {"*",
+         "", true}, {"*", "abc", true},
         {"process.*", "process.pid", true}, {"process.*", "process", false}, {"*.id", "host.id", true}, {"*.id", "host.ids", false},
         {"a*b*c", "aXbYbZc", true}, {"a*b*c", "aXcYb", false}, {"?", "a", true}, {"?", "", false}, {"?", "\xc3\xa4", true},
-        {"a?c", "a\xe2\x82\xac" "c", true}, {"??", "\xc3\xa4", false}, {"*?", "\xc3\xa4", true}, {"**", "x", true}, {"a**", "a", true},
+        {"a?c", "a\xe2\x82\xac" "c", true}, {"??", "\xc3\xa4", false}, {"*?", "\xc3\xa4", true}, {"**", "x", true}, {"a**",
+         "a", true},
         {"*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -213,7 +216,8 @@ TEST(what_is_wrong_is_named_with_its_place)
         {"file_format: one", "file_format: is not a version like \"1.1\""},
         {"file_format: 1", "file_format: is not a version"},
         {"file_format: [1]", "file_format: is not a version"},
-        {"file_format: \"1.0\"\ndisabled: \"true\"", "f:2:11: disabled: true or false is wanted here, and this is a string (it is in quotes)"},
+        {"file_format: \"1.0\"\ndisabled: \"true\"",
+         "f:2:11: disabled: true or false is wanted here, and this is a string (it is in quotes)"},
         {"file_format: \"1.0\"\ndisabled: {}", "true or false is wanted here, and this is a map"},
         {"file_format: \"1.0\"\nlog_level: INFO", "log_level: 'INFO' is not a severity: trace, debug"},
         {"file_format: \"1.0\"\nlog_level: info5", "'info5' is not a severity"},
@@ -221,12 +225,15 @@ TEST(what_is_wrong_is_named_with_its_place)
         {"file_format: \"1.0\"\na: ${x y}", "f:2:4: ${x y}: a reference is"},
         {"file_format: \"1.0\"\na: [", "f:"},
         {"file_format: \"1.0\"\nfile_format: \"1.0\"", "f:2:1: duplicate key: file_format"},
-        {"file_format: \"1.0\"\nattribute_limits: {attribute_count_limit: -1}", "attribute_limits.attribute_count_limit: -1 is not from 0 to"},
-        {"file_format: \"1.0\"\nattribute_limits: {attribute_count_limit: 1.5}", "a whole number is wanted here, and this is a number"},
+        {"file_format: \"1.0\"\nattribute_limits: {attribute_count_limit: -1}",
+         "attribute_limits.attribute_count_limit: -1 is not from 0 to"},
+        {"file_format: \"1.0\"\nattribute_limits: {attribute_count_limit: 1.5}",
+         "a whole number is wanted here, and this is a number"},
         {"file_format: \"1.0\"\nattribute_limits: {attribute_value_depth_limit: 0}", "0 is not from 1 to"},
         {"file_format: \"1.0\"\nattribute_limits: {attribute_value_length_limit: 99999999999999999999}", "is not from 0 to"},
         {"file_format: \"1.0\"\nattribute_limits: {attribute_cout_limit: 1}",
-         "f:2:20: attribute_limits: 'attribute_cout_limit' is not known here; did you mean 'attribute_count_limit'? (there are attribute_count_limit, "
+         "f:2:20: attribute_limits: 'attribute_cout_limit' is not known here; did you mean 'attribute_count_limit'? (there "
+         "are attribute_count_limit, "
          "attribute_value_length_limit and attribute_value_depth_limit)"},
         {PROVIDER, "f:2:1: logger_provider: 'processors' is missing"},
         {PROVIDER "  processors:\n", "logger_provider.processors: has no value, and must have one"},
@@ -236,7 +243,8 @@ TEST(what_is_wrong_is_named_with_its_place)
          "logger_provider.processors[0]: a map with one key is wanted here, the kind of processor (there are batch and simple)"},
         {PROVIDER "  processors: [{batch: , simple: }]\n", "a map with one key is wanted"},
         {PROVIDER "  processors: [{event_to_span_event_bridge/development: }]\n",
-         "f:3:17: logger_provider.processors[0]: 'event_to_span_event_bridge/development' is not known here (there are batch and simple)"},
+         "f:3:17: logger_provider.processors[0]: 'event_to_span_event_bridge/development' is not known here (there are batch "
+         "and simple)"},
         {PROVIDER "  processors: [{batch: }]\n", "logger_provider.processors[0].batch: 'exporter' is missing"},
         {PROVIDER "  processors: [{simple: {exporter: }}]\n", "logger_provider.processors[0].simple.exporter: has no value"},
         {PROVIDER "  procesors: []\n", "f:3:3: logger_provider: 'procesors' is not known here; did you mean 'processors'?"},
@@ -245,11 +253,14 @@ TEST(what_is_wrong_is_named_with_its_place)
          "otlp_file/development and console)"},
         {CONSOLE "  - simple: {exporter: {console: {a: 1}}}\n", "simple.exporter.console: has no settings"},
         {CONSOLE "  - simple: {exporter: {console: 1}}\n", "simple.exporter.console: a map is wanted here, and this is a number"},
-        {BATCH "      schedule_delay: -1\n", "f:5:23: logger_provider.processors[0].batch.schedule_delay: -1 is not from 0 to 2147483647"},
+        {BATCH "      schedule_delay: -1\n",
+         "f:5:23: logger_provider.processors[0].batch.schedule_delay: -1 is not from 0 to 2147483647"},
         {BATCH "      max_queue_size: 0\n", "max_queue_size: 0 is not from 1 to"},
         {BATCH "      max_export_batch_size: many\n", "max_export_batch_size: a whole number is wanted here, and this is a string"},
-        {BATCH "      exprter: {console: }\n", "f:5:7: logger_provider.processors[0].batch: 'exprter' is not known here; did you mean 'exporter'?"},
-        {HTTP "          endpoint: 4318\n", "f:7:21: logger_provider.processors[0].simple.exporter.otlp_http.endpoint: a string is wanted here, and "
+        {BATCH "      exprter: {console: }\n",
+         "f:5:7: logger_provider.processors[0].batch: 'exprter' is not known here; did you mean 'exporter'?"},
+        {HTTP "          endpoint: 4318\n",
+         "f:7:21: logger_provider.processors[0].simple.exporter.otlp_http.endpoint: a string is wanted here, and "
                                              "this is a number: put it in quotes"},
         {HTTP "          timeout: -1\n", "otlp_http.timeout: -1 is not from 0"},
         {HTTP "          encoding: xml\n", "'xml' is not known (protobuf and json are)"},
@@ -262,8 +273,10 @@ TEST(what_is_wrong_is_named_with_its_place)
         {HTTP "          headers: [{value: b}]\n", "headers[0]: 'name' is missing"},
         {HTTP "          headers: [{name: b}]\n", "headers[0]: 'value' is missing"},
         {HTTP "          headers: [{name: '', value: b}]\n", "headers[0].name: is empty"},
-        {HTTP "          headers: [{name: k, value: 17}]\n", "headers[0].value: a string is wanted here, and this is a number: put it in quotes"},
-        {HTTP "          headers_list: 'a=b,oops'\n", "f:7:25: logger_provider.processors[0].simple.exporter.otlp_http.headers_list: is not a list of"},
+        {HTTP "          headers: [{name: k, value: 17}]\n",
+         "headers[0].value: a string is wanted here, and this is a number: put it in quotes"},
+        {HTTP "          headers_list: 'a=b,oops'\n",
+         "f:7:25: logger_provider.processors[0].simple.exporter.otlp_http.headers_list: is not a list of"},
         {HTTP "          headers_list: 'a=%zz'\n", "is not a list of name=value"},
         {HTTP "          max_request_size: big\n", "a whole number is wanted"},
         {CONSOLE "  - simple: {exporter: {otlp_grpc: {encoding: json}}}\n", "otlp_grpc: 'encoding' is not known here"},
@@ -272,24 +285,30 @@ TEST(what_is_wrong_is_named_with_its_place)
         {CONSOLE "  - simple: {exporter: {otlp_file/development: {output_stream: 'file:///'}}}\n", "is neither stdout"},
         {CONSOLE "  - simple: {exporter: {otlp_file/development: {output_stream: 'file:///a%00b'}}}\n", "is neither stdout"},
         {CONSOLE "  - simple: {exporter: {otlp_file/development: {output_stream: 'file://host/a'}}}\n", "is neither stdout"},
-        {CONSOLE "  logger_configurator/development: {loggers: [{name: a}]}\n", "logger_configurator/development.loggers[0]: 'config' is missing"},
+        {CONSOLE "  logger_configurator/development: {loggers: [{name: a}]}\n",
+         "logger_configurator/development.loggers[0]: 'config' is missing"},
         {CONSOLE "  logger_configurator/development: {loggers: [{name: a, config: {minimum_severity: loud}}]}\n",
          "loggers[0].config.minimum_severity: 'loud' is not a severity"},
-        {CONSOLE "  logger_configurator/development: {default_config: {level: info}}\n", "default_config: 'level' is not known here"},
+        {CONSOLE "  logger_configurator/development: {default_config: {level: info}}\n",
+         "default_config: 'level' is not known here"},
         {RESOURCE "  attributes: [{name: a}]\n", "resource.attributes[0]: 'value' is missing"},
-        {RESOURCE "  attributes: [{name: a, value: 1}]\n", "f:3:33: resource.attributes[0].value: a string is wanted here, and this is a number: put it"},
-        {RESOURCE "  attributes: [{name: a, value: x, type: text}]\n", "resource.attributes[0].type: 'text' is not a type (string, bool,"},
+        {RESOURCE "  attributes: [{name: a, value: 1}]\n",
+         "f:3:33: resource.attributes[0].value: a string is wanted here, and this is a number: put it"},
+        {RESOURCE "  attributes: [{name: a, value: x, type: text}]\n",
+         "resource.attributes[0].type: 'text' is not a type (string, bool,"},
         {RESOURCE "  attributes: [{name: a, value: x, type: int}]\n", "a whole number is wanted here, and this is a string"},
         {RESOURCE "  attributes: [{name: a, value: 99999999999999999999, type: int}]\n", "does not fit into 64 bits"},
         {RESOURCE "  attributes: [{name: a, value: 'true', type: bool}]\n", "true or false is wanted here"},
         {RESOURCE "  attributes: [{name: a, value: x, type: double}]\n", "a number is wanted here"},
-        {RESOURCE "  attributes: [{name: a, value: [1, x], type: int_array}]\n", "resource.attributes[0].value[1]: a whole number is wanted here"},
+        {RESOURCE "  attributes: [{name: a, value: [1, x], type: int_array}]\n",
+         "resource.attributes[0].value[1]: a whole number is wanted here"},
         {RESOURCE "  attributes: [{name: a, value: 1, type: int_array}]\n", "a list is wanted here"},
         {RESOURCE "  attributes: [{name: a, value: [], type: int_array}]\n", "the list is empty"},
         {RESOURCE "  attributes: [{name: a, value: [a]}]\n", "a string is wanted here, and this is a list"},
         {RESOURCE "  attributes_list: a\n", "resource.attributes_list: is not a list of name=value"},
         {RESOURCE "  detection/development: {detectors: [{heroku: }]}\n",
-         "resource.detection/development.detectors[0]: 'heroku' is not known here (there are container, host, os, process and service)"},
+         "resource.detection/development.detectors[0]: 'heroku' is not known here (there are container, host, os, process and "
+         "service)"},
         {RESOURCE "  detection/development: {detectors: [{host: {a: b}}]}\n", "detectors[0].host: has no settings"},
         {RESOURCE "  detection/development: {attributes: {included: [1]}}\n", "attributes.included[0]: a string is wanted here"},
         {RESOURCE "  schema: x\n", "resource: 'schema' is not known here"},
@@ -333,8 +352,10 @@ TEST(what_the_file_leaves_out_has_the_defaults_of_the_data_model)
     CHECK(c->limits.count == -1 && c->limits.length == -1 && c->limits.depth == -1);
     config_free(c);
     REQUIRE_OK(parse("file_format: \"1.1-rc.1\"\ndisabled:\nlog_level:\nattribute_limits:\nresource:\n  attributes:\n  schema_url:\n"
-                     "logger_provider:\n  limits:\n  logger_configurator/development:\n  processors:\n  - batch:\n      schedule_delay:\n"
-                     "      exporter:\n        otlp_http:\n  - batch: {max_queue_size: 100, exporter: {otlp_grpc: {timeout: , tls: , headers: }}}\n",
+                     "logger_provider:\n  limits:\n  logger_configurator/development:\n  processors:\n  - batch:\n"
+                     "      schedule_delay:\n"
+                     "      exporter:\n        otlp_http:\n  - batch: {max_queue_size: 100, exporter: {otlp_grpc: {timeout: , "
+                     "tls: , headers: }}}\n",
                      &c, &e), &e);
     REQUIRE(c->n_processors == 2);
     const struct config_processor *p = c->processors;
@@ -382,8 +403,10 @@ static const char everything[] =
     "    - {name: a.b, config: {enabled: false}}\n"
     "  processors:\n"
     "  - batch: {schedule_delay: 0, export_timeout: 0, max_queue_size: 10, max_export_batch_size: 5, exporter: {otlp_http: {\n"
-    "      endpoint: 'http://h:1/p', tls: *tls, headers: [{name: a b, value: 'x,\xc3\xa4'}, {name: gone, value: }, {name: API, value: '1'}],\n"
-    "      headers_list: 'api=2,c=3', compression: gzip, timeout: 0, encoding: json, max_request_size: 1000, max_response_size: 4194304}}}\n"
+    "      endpoint: 'http://h:1/p', tls: *tls, headers: [{name: a b, value: 'x,\xc3\xa4'}, {name: gone, value: }, {name: "
+    "API, value: '1'}],\n"
+    "      headers_list: 'api=2,c=3', compression: gzip, timeout: 0, encoding: json, max_request_size: 1000, "
+    "max_response_size: 4194304}}}\n"
     "  - simple: {exporter: {otlp_grpc: {endpoint: 'h:1', tls: {insecure: true}, max_response_size: 100}}}\n"
     "  - simple: {exporter: {otlp_file/development: {output_stream: 'file:///a%20b/c.jsonl'}}}\n"
     "  - simple: {exporter: {otlp_file/development: }}\n"
@@ -405,7 +428,8 @@ TEST(everything_is_read)
     const weir_attr *a = c->resource.attributes.at;
     REQUIRE(c->resource.attributes.n == 8);
     CHECK(a[0].value.kind == WEIR_STRING && a[1].value.kind == WEIR_BOOL && a[1].value.as.boolean);
-    CHECK(a[2].value.kind == WEIR_INT && a[2].value.as.integer == 3735928559 && a[3].value.kind == WEIR_DOUBLE && a[3].value.as.number == 1);
+    CHECK(a[2].value.kind == WEIR_INT && a[2].value.as.integer == 3735928559);
+    CHECK(a[3].value.kind == WEIR_DOUBLE && a[3].value.as.number == 1);
     check_array(&a[4], "strings", WEIR_STRING, 2);
     check_array(&a[5], "bools", WEIR_BOOL, 2);
     check_array(&a[6], "ints", WEIR_INT, 2);
@@ -518,7 +542,8 @@ TEST(without_libfyaml_the_message_says_what_to_install)
     struct err e;
     yaml_library_for_test("libnothere.so.0");
     CHECK(!parse("file_format: \"1.0\"", &c, &e));
-    CHECK_ERR(&e, ERR_UNSUPPORTED, "there is no libnothere.so.0 here: install it (Debian, Ubuntu: apt install libfyaml0");
+    CHECK_ERR(&e, ERR_UNSUPPORTED, "f: reading YAML needs libfyaml, and there is no libnothere.so.0 here: install it (Debian, "
+                                     "Ubuntu: apt install libfyaml0");
     yaml_library_for_test("libc.so.6");
     CHECK(!parse("file_format: \"1.0\"", &c, &e));
     CHECK_ERR(&e, ERR_UNSUPPORTED, "libc.so.6 is none that is known here");
@@ -593,7 +618,8 @@ TEST(the_resource_is_what_the_file_says)
     weir_provider_free(p);
     config_free(c);
     p = made(RESOURCE "  attributes: [{name: a, value: of-attributes}]\n  attributes_list: 'a=of-list,b=of-list,os.type=mine'\n"
-             "  schema_url: http://s\n  detection/development:\n    attributes: {included: [process.*, 'o?.*', service.name], excluded: ['*.command*']}\n"
+             "  schema_url: http://s\n  detection/development:\n"
+             "    attributes: {included: [process.*, 'o?.*', service.name], excluded: ['*.command*']}\n"
              "    detectors: [process: , host: , service: ]\n", &c);
     REQUIRE(p);
     CHECK_SV(text_attr(p, "a"), SV("of-attributes"));
@@ -620,10 +646,12 @@ TEST(the_first_rule_that_matches_a_logger_counts)
 {
     struct config *c;
     weir_provider *p = made(CONSOLE "  logger_configurator/development:\n    default_config: {minimum_severity: error}\n    loggers:\n"
-                            "    - {name: db.pool, config: {minimum_severity: debug}}\n    - {name: db.*, config: {enabled: false}}\n"
+                            "    - {name: db.pool, config: {minimum_severity: debug}}\n"
+                            "    - {name: db.*, config: {enabled: false}}\n"
                             "    - {name: '*', config: {trace_based: true}}\n    - {name: web, config: {enabled: false}}\n", &c);
     REQUIRE(p);
-    weir_logger *pool = weir_provider_logger(p, "db.pool", NULL, NULL, NULL, 0), *db = weir_provider_logger(p, "db.x", NULL, NULL, NULL, 0);
+    weir_logger *pool = weir_provider_logger(p, "db.pool", NULL, NULL, NULL, 0);
+    weir_logger *db = weir_provider_logger(p, "db.x", NULL, NULL, NULL, 0);
     weir_logger *web = weir_provider_logger(p, "web", NULL, NULL, NULL, 0);
     CHECK(weir_logger_enabled(pool, 5, NULL) && !weir_logger_enabled(pool, 4, NULL) && !weir_logger_enabled(db, 24, NULL));
     CHECK(weir_logger_enabled(web, 1, NULL) && (atomic_load(&web->gate) & GATE_TRACE_BASED));
@@ -644,7 +672,8 @@ TEST(an_exporter_that_cannot_be_made_is_named_with_its_place)
     weir_provider *p = NULL;
     REQUIRE_OK(parse(CONSOLE "  - batch: {exporter: {otlp_grpc: {endpoint: 'ftp://h:1'}}}\n", &c, &e), &e);
     CHECK(!config_create(c, NULL, &p, &e) && !p);
-    CHECK_ERR(&e, ERR_INVALID, "f:5:24: logger_provider.processors[1].batch.exporter.otlp_grpc: OTLP exporter: endpoint: 'ftp://h:1' begins with neither");
+    CHECK_ERR(&e, ERR_INVALID, "f:5:24: logger_provider.processors[1].batch.exporter.otlp_grpc: OTLP exporter: endpoint: "
+                                 "'ftp://h:1' begins with neither");
     config_free(c);
     REQUIRE_OK(parse(CONSOLE "  - simple: {exporter: {otlp_file/development: {output_stream: 'file:///nowhere/at/all'}}}\n", &c, &e), &e);
     CHECK(!config_create(c, NULL, &p, &e) && !p);
@@ -703,7 +732,8 @@ TEST(a_program_is_set_up_by_the_file)
     REQUIRE(peer_open(&peer));
     buf_fmt(&text, "file_format: \"1.0\"\nresource:\n  attributes:\n  - name: service.instance.id\n    value: ${WEIR_TEST_ID:-none}\n"
                    "logger_provider:\n  processors:\n  - batch:\n      schedule_delay: 10\n      exporter:\n        otlp_http:\n"
-                   "          endpoint: ${WEIR_TEST_ENDPOINT}\n          headers: [{name: X-Key, value: 'se,cret'}]\n          compression: gzip\n"
+                   "          endpoint: ${WEIR_TEST_ENDPOINT}\n          headers: [{name: X-Key, value: 'se,cret'}]\n"
+                   "          compression: gzip\n"
                    "  - simple:\n      exporter:\n        otlp_grpc:\n          endpoint: %s\n"
                    "  logger_configurator/development:\n    loggers:\n    - name: noisy.*\n      config: {enabled: false}\n%c",
             peer.grpc_url, 0);

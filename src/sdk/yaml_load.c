@@ -26,14 +26,15 @@ bool yaml_load(sv text, const char *file, struct arena *a, struct yaml **ret, st
     bool all = true;
     void *library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        return err_set(e, ERR_UNSUPPORTED, "reading YAML needs libfyaml, and there is no %s here: install it (Debian, Ubuntu: "
+        return err_set(e, ERR_UNSUPPORTED, "%s: reading YAML needs libfyaml, and there is no %s here: install it (Debian, Ubuntu: "
                                            "apt install libfyaml0; Fedora: dnf install libfyaml; Alpine: apk add libfyaml)",
-                       library_name);
+                       file, library_name);
 #define FIND(name) all = find(library, #name, &fy.name) && all;
     FYAML_CALLS(FIND)
 #undef FIND
     bool ok = all ? yaml_parse_by(&fy, text, file, a, ret, e)
-                  : err_set(e, ERR_UNSUPPORTED, "reading YAML needs libfyaml, and %s is none that is known here", library_name);
+                  : err_set(e, ERR_UNSUPPORTED, "%s: reading YAML needs libfyaml, and %s is none that is known here", file,
+                            library_name);
     dlclose(library);
     return ok;
 }
@@ -45,7 +46,7 @@ void yaml_library_for_test(const char *name)
 
 bool yaml_load(sv text, const char *file, struct arena *a, struct yaml **ret, struct err *e)
 {
-    return err_set(e, ERR_UNSUPPORTED, "this libweir was built without libfyaml's header and reads no YAML: build it where "
-                                       "libfyaml-dev is installed");
+    return err_set(e, ERR_UNSUPPORTED, "%s: this libweir was built without libfyaml's header and reads no YAML: build it where "
+                                       "libfyaml-dev is installed", file);
 }
 #endif
