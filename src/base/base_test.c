@@ -21,6 +21,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+TEST(finding_a_text_is_what_memmem_does)
+{
+    char text[300], needle[40];
+    for (int round = 0; round < 200000; round++) {
+        unsigned letters = 1 + (unsigned)(rand_u64() % 3);
+        size_t n = rand_u64() % sizeof text, m = 1 + rand_u64() % (round % 4 ? 4 : sizeof needle);
+        for (size_t i = 0; i < n; i++)
+            text[i] = (char)('a' + rand_u64() % letters);
+        for (size_t i = 0; i < m; i++)
+            needle[i] = (char)('a' + rand_u64() % letters);
+        char *own = malloc(n + 1); /* its end is the end of the memory */
+        ASSERT(own);
+        memcpy(own, text, n);
+        const char *want = memmem(own, n, needle, m);
+        REQUIRE(sv_find(sv_make(own, n), sv_make(needle, m)) == (want ? (size_t)(want - own) : SV_NPOS));
+        free(own);
+    }
+}
+
 TEST(sv_parts_of_nothing_are_nothing)
 {
     sv none = SV_NULL;

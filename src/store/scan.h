@@ -21,6 +21,8 @@ struct scan_filter {
     enum { SCAN_CONTAINS, SCAN_NOT_CONTAINS, SCAN_REGEX, SCAN_NOT_REGEX } op;
     sv text;                /* CONTAINS, NOT_CONTAINS */
     const struct regex *re; /* REGEX, NOT_REGEX */
+    const sv *required;     /* with it: texts that each match contains; may be none */
+    size_t n_required;
 };
 
 enum { SCAN_LINES = 1, SCAN_METADATA = 2 }; /* wanted columns; time, stream and line length always come */
