@@ -324,7 +324,8 @@ WEIR_API void weir_provider_stats(weir_provider *provider, weir_stats *ret);
 
 typedef enum weir_metric_kind {
     WEIR_COUNTER = 0,  /**< only grows, but for a fork: then it begins again */
-    WEIR_UPDOWN_COUNTER /**< what there is now */
+    WEIR_UPDOWN_COUNTER, /**< what there is now */
+    WEIR_HISTOGRAM      /**< a distribution; begins again after a fork */
 } weir_metric_kind;
 
 /** One point of one metric. Made by the library, which may add fields. */
@@ -333,7 +334,12 @@ typedef struct weir_metric {
     weir_metric_kind kind;
     const weir_attr *attributes;
     size_t n_attributes;
-    uint64_t value;
+    uint64_t value; /**< of a histogram: how many observations */
+    /* of a histogram; else 0 */
+    double sum;
+    const double *bounds;    /**< n_bounds of them: bucket i has what is <= bounds[i] and > the one before; one more has the rest */
+    const uint64_t *buckets; /**< n_bounds + 1 */
+    size_t n_bounds;
 } weir_metric;
 
 /** The SDK's own metrics in the words of the semantic conventions ("OpenTelemetry SDK metrics"), for a program that has a place to
@@ -344,7 +350,10 @@ typedef struct weir_metric {
  *    otel.sdk.processor.log.processed          counter; counted when its export has ended; drops have error.type
  *    otel.sdk.exporter.log.inflight            up-down counter
  *    otel.sdk.exporter.log.exported            counter; failures have error.type
- *  Attributes: otel.component.type, otel.component.name ("batching_log_processor/0", counted from 0 within the provider), error.type.
+ *    otel.sdk.exporter.operation.duration      histogram, s: an export with its retries; a batch that is offered again is another
+ *  Attributes: otel.component.type, otel.component.name ("batching_log_processor/0", counted from 0 within the provider), error.type;
+ *  of exporters with one endpoint server.address, server.port; of durations these of the endpoint asked last, and
+ *  http.response.status_code (a number) or rpc.response.status_code ("OK") of its answer.
  *  Only the built-in processors and their exporters have such. */
 WEIR_API void weir_provider_metrics(weir_provider *provider, void (*visit)(void *context, const weir_metric *metric),
                                     void *context);

@@ -1,5 +1,6 @@
 /* exporter_test.c - the OTLP exporter against a server of ours that answers as told: gRPC and HTTP over loopback. */
 #include "base/clock.h"
+#include "sdk/encode.h"
 #include "sdk/pipeline.h"
 #include "sdk/test_peer.h"
 #include <netinet/in.h>
@@ -98,6 +99,117 @@ TEST(answers_are_understood)
         weir_provider_free(p);
         peer_close(&peer);
     }
+}
+
+/* "server:port status error count\n" of each duration; of other metrics of the exporter "server:port" must be the same. */
+struct seen_durations {
+    struct buf text;
+    const char *want; /* "127.0.0.1:4317" */
+};
+static void see_duration(void *context, const weir_metric *m)
+{
+    struct seen_durations *s = context;
+    struct buf where = {0}, status = {0}, error = {0};
+    for (size_t i = 0; i < m->n_attributes; i++) {
+        sv key = sv_of_weir(m->attributes[i].key), text = sv_of_weir(m->attributes[i].value.as.string);
+        if (sv_eq(key, SV("server.address")))
+            buf_fmt(&where, SV_FMT, SV_ARG(text));
+        else if (sv_eq(key, SV("server.port")))
+            buf_fmt(&where, ":%" PRId64, m->attributes[i].value.as.integer);
+        else if (sv_eq(key, SV("http.response.status_code")))
+            buf_fmt(&status, "%" PRId64, m->attributes[i].value.as.integer);
+        else if (sv_eq(key, SV("rpc.response.status_code")))
+            buf_sv(&status, text);
+        else if (sv_eq(key, SV("error.type")))
+            buf_sv(&error, text);
+    }
+    bool of_exporter = strncmp(m->name, "otel.sdk.exporter.", 18) == 0;
+    if (m->kind == WEIR_HISTOGRAM || of_exporter)
+        CHECK(sv_eq(buf_view(&where), sv_of(s->want)));
+    else
+        CHECK_EQ(where.n, 0);
+    if (m->kind == WEIR_HISTOGRAM)
+        buf_fmt(&s->text, SV_FMT " '" SV_FMT "' %" PRIu64 "\n", SV_ARG(buf_view(&status)), SV_ARG(buf_view(&error)), m->value);
+    buf_done(&where);
+    buf_done(&status);
+    buf_done(&error);
+}
+
+static void check_durations(int line, weir_provider *p, const char *where, const char *want)
+{
+    struct seen_durations s = {.want = where};
+    weir_provider_metrics(p, see_duration, &s);
+    test_check_eq_sv(__FILE__, line, "the durations", buf_view(&s.text), sv_of(want));
+    buf_done(&s.text);
+}
+
+TEST(durations_name_the_server_and_its_answer)
+{
+    for (const struct way *w = ways; w < ways + ARRAY_LEN(ways); w++) {
+        struct peer peer;
+        REQUIRE(peer_open(&peer));
+        weir_otlp_options o = way_options(&peer, w);
+        weir_provider *p = provider_of(&o);
+        const char *where = strstr(o.endpoint, "127.");
+        char server[32];
+        snprintf(server, sizeof server, "%.*s", (int)strcspn(where, "/"), where);
+        const enum mode modes[] = {ACCEPT, BUSY_ONCE, PARTIAL, REFUSE};
+        for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+            peer.calls = 0;
+            peer.mode = modes[i];
+            emit(p, 3);
+            CHECK_EQ(weir_provider_force_flush(p, 20000), i < 2 ? WEIR_OK : WEIR_FAILED);
+        }
+        check_durations(__LINE__, p, server, /* an export that was tried twice is one */
+                        w->protocol == WEIR_OTLP_GRPC ? "OK '' 2\nOK 'rejected' 1\nINVALID_ARGUMENT 'INVALID_ARGUMENT' 1\n"
+                                                      : "200 '' 2\n200 'rejected' 1\n400 '400' 1\n");
+        peer_close(&peer);
+        emit(p, 1);
+        CHECK_EQ(weir_provider_shutdown(p, 300), WEIR_TIMEOUT);
+        weir_provider_free(p);
+    }
+}
+
+TEST(durations_of_a_server_that_is_not_there)
+{
+    weir_provider *p = provider("http://127.0.0.1:9", WEIR_OTLP_HTTP_PROTOBUF, 300);
+    emit(p, 1);
+    CHECK_EQ(weir_provider_force_flush(p, 2000), WEIR_TIMEOUT);
+    weir_provider_shutdown(p, 100);
+    struct seen_durations s = {.want = "127.0.0.1:9"};
+    weir_provider_metrics(p, see_duration, &s);
+    CHECK(sv_starts(buf_view(&s.text), SV(" 'connection_failed' ")));
+    buf_done(&s.text);
+    weir_provider_free(p);
+}
+
+TEST(the_server_of_an_endpoint)
+{
+    static const struct {
+        const char *endpoint, *host;
+        weir_otlp_protocol protocol;
+        uint16_t port;
+    } cases[] = {
+        {"http://collector", "collector", WEIR_OTLP_HTTP_PROTOBUF, 80},
+        {"https://collector/v1/logs", "collector", WEIR_OTLP_HTTP_PROTOBUF, 443},
+        {"http://me:secret:x@collector:4318/a:9", "collector", WEIR_OTLP_HTTP_JSON, 4318},
+        {"https://[::1]:4317", "::1", WEIR_OTLP_GRPC, 4317},
+        {"http://[fe80::1]/", "fe80::1", WEIR_OTLP_HTTP_PROTOBUF, 80},
+        {"http://c:99999", "c", WEIR_OTLP_GRPC, 80},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        weir_otlp_options o = options(cases[i].endpoint, cases[i].protocol, 0);
+        weir_exporter *x = weir_otlp_exporter_new(&o, NULL);
+        REQUIRE(x != NULL);
+        CHECK_STR(x->server, cases[i].host);
+        CHECK_EQ(x->port, cases[i].port);
+        weir_exporter_free(x);
+    }
+    weir_otlp_options o = options("http://a:1,http://b:2", WEIR_OTLP_GRPC, 0);
+    weir_exporter *x = weir_otlp_exporter_new(&o, NULL);
+    REQUIRE(x != NULL);
+    CHECK(x->server == NULL); /* which it is, only durations tell */
+    weir_exporter_free(x);
 }
 
 TEST(tls_is_spoken_and_checked)

@@ -1,7 +1,7 @@
 /* metrics.c - weir_provider_metrics(): weir_stats in the words of the semantic conventions ("OpenTelemetry SDK metrics"). A counter
  * of weir_stats that shows up in a metric is one row of the table below; rows of one metric and error.type are added up.
  * otel.sdk.processor.log.processed is to count when export is called; a batch that cannot be sent for now is offered again,
- * which would count twice, so it counts when the export has ended. Not here: histograms. */
+ * which would count twice, so it counts when the export has ended. Durations are kept by the exporter: durations.c. */
 #include "sdk/pipeline.h"
 #include <stdio.h>
 
@@ -11,6 +11,7 @@
 #define PROCESSED "otel.sdk.processor.log.processed"
 #define IN_FLIGHT "otel.sdk.exporter.log.inflight"
 #define EXPORTED "otel.sdk.exporter.log.exported"
+#define DURATION "otel.sdk.exporter.operation.duration"
 
 static const struct row {
     size_t field;
@@ -39,19 +40,51 @@ struct visitor {
     void *context;
     const char *component; /* of the points to come; NULL: of none */
     char name[64];
+    const char *server; /* and where it is; NULL: nowhere */
+    uint16_t port;
 };
 
-static void point(const struct visitor *v, const char *name, weir_metric_kind kind, const char *error_type, uint64_t value)
+/* The attributes that all points of a component have; room for as many, and for ATTRS_MORE of its own. */
+enum { ATTRS_COMMON = 4, ATTRS_MORE = 2 };
+static size_t common_attrs(const struct visitor *v, const char *server, uint16_t port, weir_attr *attrs)
 {
-    weir_attr attrs[3];
     size_t n = 0;
     if (v->component) {
         attrs[n++] = weir_str("otel.component.type", v->component);
         attrs[n++] = weir_str("otel.component.name", v->name);
     }
+    if (server) {
+        attrs[n++] = weir_str("server.address", server);
+        attrs[n++] = weir_i64("server.port", port);
+    }
+    return n;
+}
+
+static void point(const struct visitor *v, const char *name, weir_metric_kind kind, const char *error_type, uint64_t value)
+{
+    weir_attr attrs[ATTRS_COMMON + ATTRS_MORE];
+    size_t n = common_attrs(v, v->server, v->port, attrs);
     if (error_type)
         attrs[n++] = weir_str("error.type", error_type);
-    v->visit(v->context, &(weir_metric){name, "{log_record}", kind, attrs, n, value});
+    v->visit(v->context, &(weir_metric){.name = name, .unit = "{log_record}", .kind = kind, .attributes = attrs, .n_attributes = n,
+                                        .value = value});
+}
+
+static void duration_point(const struct visitor *v, const struct duration_series *s)
+{
+    char status[16];
+    weir_attr attrs[ATTRS_COMMON + ATTRS_MORE];
+    size_t n = common_attrs(v, s->how.server, s->how.port, attrs);
+    if (s->how.http_status)
+        attrs[n++] = weir_i64("http.response.status_code", s->how.http_status);
+    else if (s->how.rpc_status)
+        attrs[n++] = weir_str("rpc.response.status_code", s->how.rpc_status);
+    snprintf(status, sizeof status, "%d", s->how.http_status);
+    if (s->how.error)
+        attrs[n++] = weir_str("error.type", *s->how.error ? s->how.error : status);
+    v->visit(v->context, &(weir_metric){.name = DURATION, .unit = "s", .kind = WEIR_HISTOGRAM, .attributes = attrs, .n_attributes = n,
+                                        .value = s->count, .sum = s->sum, .bounds = duration_bounds, .buckets = s->buckets,
+                                        .n_bounds = DURATION_BOUNDS});
 }
 
 static bool same_point(const struct row *a, const struct row *b)
@@ -110,13 +143,20 @@ static void processor_points(struct visitor *v, const struct weir_provider *p, s
     }
     row_points(v, false, &s);
     name_component(v, p, at, true);
+    v->server = pr->exporter->server;
+    v->port = pr->exporter->port;
     point(v, IN_FLIGHT, WEIR_UPDOWN_COUNTER, NULL, in_flight);
     row_points(v, true, &s);
+    struct duration_series took[DURATION_SERIES_MAX];
+    size_t n = durations_read(&pr->exporter->durations, took);
+    for (size_t i = 0; i < n; i++)
+        duration_point(v, &took[i]);
+    v->server = NULL;
 }
 
 void weir_provider_metrics(weir_provider *p, void (*visit)(void *context, const weir_metric *metric), void *context)
 {
-    struct visitor v = {visit, context, NULL, ""};
+    struct visitor v = {.visit = visit, .context = context};
     if (!p)
         return;
     point(&v, CREATED, WEIR_COUNTER, NULL, counter_sum(&p->emitted));

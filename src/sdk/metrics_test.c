@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/lock.h"
 #include "base/test.h"
+#include "sdk/durations.h"
 #include "sdk/encode.h"
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,14 +42,16 @@ static void sink_set(struct sink *s, bool stall, weir_export_code answer, uint64
     cond_broadcast(&s->cv);
 }
 
-/* "metric{component.name,error.type} value\n" of each point; up-down counters have a ~ before the value. */
+/* "metric{component.name,error.type} value\n" of each point; up-down counters have a ~ before the value. Histograms: below. */
 static void show(void *context, const weir_metric *m)
 {
     struct buf *out = context;
+    if (m->kind == WEIR_HISTOGRAM)
+        return;
     buf_fmt(out, "%s{", m->name);
     for (size_t i = 0; i < m->n_attributes; i++) {
         sv key = sv_of_weir(m->attributes[i].key), value = sv_of_weir(m->attributes[i].value.as.string);
-        if (sv_eq(key, SV("otel.component.type")))
+        if (sv_eq(key, SV("otel.component.type")) || sv_starts(key, SV("server.")))
             continue;
         buf_fmt(out, sv_eq(key, SV("error.type")) ? "," SV_FMT : SV_FMT, SV_ARG(value));
     }
@@ -126,6 +129,103 @@ TEST(a_batch_processor_and_its_exporter)
                   "otel.sdk.exporter.log.exported{" X ",export_failed} 1\notel.sdk.exporter.log.exported{" X ",rejected} 1\n");
     weir_provider_metrics(NULL, show, NULL);
     weir_provider_free(p);
+}
+
+/* "{component.name|key=value,...} count\n" of each duration; sums, bounds and buckets fit together. */
+static void show_durations(void *context, const weir_metric *m)
+{
+    struct buf *out = context;
+    uint64_t sum = 0;
+    if (m->kind != WEIR_HISTOGRAM)
+        return;
+    CHECK_STR(m->name, "otel.sdk.exporter.operation.duration");
+    CHECK_STR(m->unit, "s");
+    CHECK_EQ(m->n_bounds, 14);
+    for (size_t i = 0; i <= m->n_bounds; i++)
+        sum += m->buckets[i];
+    CHECK_EQ(sum, m->value);
+    CHECK(m->bounds[0] == 0.005 && m->bounds[13] == 10 && m->sum >= 0);
+    buf_char(out, '{');
+    for (size_t i = 0; i < m->n_attributes; i++) {
+        const weir_attr *a = &m->attributes[i];
+        if (sv_eq(sv_of_weir(a->key), SV("otel.component.type")))
+            continue;
+        buf_fmt(out, "%s" SV_FMT "=", i > 1 ? "," : "", SV_ARG(sv_of_weir(a->key)));
+        if (a->value.kind == WEIR_STRING)
+            buf_sv(out, sv_of_weir(a->value.as.string));
+        else
+            buf_fmt(out, "%" PRId64, a->value.as.integer);
+    }
+    buf_fmt(out, "} %" PRIu64 "\n", m->value);
+}
+
+static void check_durations(int line, weir_provider *p, const char *want)
+{
+    struct buf got = {0};
+    weir_provider_metrics(p, show_durations, &got);
+    test_check_eq_sv(__FILE__, line, "the durations", buf_view(&got), sv_of(want));
+    buf_done(&got);
+}
+
+TEST(durations_by_how_exports_end)
+{
+    struct sink s;
+    weir_batch_options bo = weir_batch_options_init();
+    bo.schedule_delay_ms = 60000;
+    weir_processor *pr = weir_batch_processor_new(sink_exporter(&s), &bo, NULL);
+    weir_provider *p = weir_provider_new(NULL, &pr, 1, NULL);
+    weir_logger *lg = weir_provider_logger(p, "m", NULL, NULL, NULL, 0);
+    check_durations(__LINE__, p, "");
+    for (int i = 0; i < 2; i++) {
+        weir_info(lg, "fine");
+        CHECK_EQ(weir_provider_force_flush(p, 10000), WEIR_OK);
+    }
+    sink_set(&s, false, WEIR_EXPORT_FAILED, 0);
+    weir_info(lg, "fails");
+    CHECK_EQ(weir_provider_force_flush(p, 10000), WEIR_FAILED);
+    sink_set(&s, false, WEIR_EXPORT_OK, 1);
+    weir_info(lg, "is refused");
+    CHECK_EQ(weir_provider_force_flush(p, 10000), WEIR_FAILED);
+    check_durations(__LINE__, p,
+                    "{otel.component.name=" X "} 2\n{otel.component.name=" X ",error.type=export_failed} 1\n"
+                    "{otel.component.name=" X ",error.type=rejected} 1\n");
+#ifndef __SANITIZE_THREAD__
+    pid_t child = fork();
+    if (child == 0) {
+        struct buf got = {0};
+        weir_provider_metrics(p, show_durations, &got);
+        _exit(got.n ? 1 : 0);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_EQ(status, 0);
+#endif
+    weir_provider_free(p);
+}
+
+TEST(a_duration_is_in_its_bucket)
+{
+    struct durations d;
+    struct duration_series got[DURATION_SERIES_MAX];
+    durations_init(&d);
+    CHECK_EQ(durations_read(&d, got), 0);
+    const struct outcome fine = {.server = "a", .port = 1, .http_status = 200};
+    const int64_t ms[] = {0, 5, 6, 10000, 10001, -1}; /* a bound is in the bucket it ends */
+    for (size_t i = 0; i < ARRAY_LEN(ms); i++)
+        durations_add(&d, &fine, ms[i] * 1000000);
+    CHECK_EQ(durations_read(&d, got), 1);
+    CHECK_EQ(got[0].count, 6);
+    CHECK_EQ(got[0].buckets[0], 3);
+    CHECK_EQ(got[0].buckets[1], 1);
+    CHECK_EQ(got[0].buckets[DURATION_BOUNDS - 1], 1);
+    CHECK_EQ(got[0].buckets[DURATION_BOUNDS], 1);
+    CHECK(got[0].sum > 20.011 && got[0].sum < 20.013);
+    for (int i = 0; i < 40; i++) /* a server that answers all kinds of things */
+        durations_add(&d, &(struct outcome){.server = "a", .port = 1, .http_status = 400 + i, .error = ""}, 1);
+    CHECK_EQ(durations_read(&d, got), DURATION_SERIES_MAX);
+    CHECK_STR(got[DURATION_SERIES_MAX - 1].how.error, "_OTHER");
+    CHECK_EQ(got[DURATION_SERIES_MAX - 1].count, 40 - (DURATION_SERIES_MAX - 2));
+    durations_done(&d);
 }
 
 TEST(components_are_numbered_by_type)

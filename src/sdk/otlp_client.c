@@ -258,6 +258,7 @@ static void judge_grpc(const struct call *k)
     struct otlp_answer *a = &k->client->answer;
     if (a->grpc_status < 0 && a->http_status == 200) {
         set_message(k, "no grpc-status came", SV_NULL); /* the stream broke off: RETRY */
+        k->client->last.error = "no_grpc_status";
         return;
     }
     int status = a->grpc_status >= 0 ? a->grpc_status : (int)grpc_status_of_http(a->http_status), inner;
@@ -265,6 +266,10 @@ static void judge_grpc(const struct call *k)
     int64_t retry_ms = -1;
     if (a->details.n && !otlp_read_status_pb(buf_view(&a->details), &inner, &text, &retry_ms, NULL))
         retry_ms = -1;
+    if (a->grpc_status >= 0)
+        k->client->last.rpc_status = grpc_code_name(status);
+    if (status != GRPC_OK)
+        k->client->last.error = grpc_code_name(status);
     k->ret->code = export_code(push_code_of_grpc(status, retry_ms >= 0));
     k->ret->retry_after_ms = retry_ms;
     if (status == GRPC_OK)
@@ -280,6 +285,8 @@ static void judge_http(const struct call *k)
     char what[32];
     int code;
     int64_t retry_ms = -1;
+    k->client->last.http_status = (int)a->http_status;
+    k->client->last.error = ""; /* of one that fails */
     k->ret->code = export_code(push_code_of_http((int)a->http_status));
     k->ret->retry_after_ms = a->retry_after_ms;
     if (k->ret->code == WEIR_EXPORT_OK) {
@@ -298,7 +305,9 @@ static void judge(const struct call *k, CURLcode code)
     if (code == CURLE_WRITE_ERROR) { /* OTLP specification: an answer over the limit is not retried */
         k->ret->code = WEIR_EXPORT_FAILED;
         set_message(k, "the answer is too large", SV_NULL);
+        c->last.error = "answer_too_large";
     } else if (code != CURLE_OK) {
+        c->last.error = client_stopped(c) ? "shutdown" : code == CURLE_OPERATION_TIMEDOUT ? "timeout" : "connection_failed";
         set_message(k, client_stopped(c) ? "shutting down" : *c->curl_error ? c->curl_error : curl_easy_strerror(code), SV_NULL);
     } else if (c->set->protocol == WEIR_OTLP_GRPC) {
         judge_grpc(k);
@@ -314,6 +323,7 @@ void client_call(struct otlp_client *c, size_t endpoint, sv frame, int64_t deadl
     struct call call = {c, c->set->endpoints.at[endpoint].name, ret};
     struct host_guard guard;
     *ret = (weir_export_result){.code = WEIR_EXPORT_RETRY, .retry_after_ms = -1};
+    c->last = (struct outcome){.server = c->set->endpoints.at[endpoint].host, .port = c->set->endpoints.at[endpoint].port};
     if (!ready(c, endpoint)) {
         set_message(&call, "no memory", SV_NULL);
         return;

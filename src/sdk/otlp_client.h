@@ -2,6 +2,7 @@
  * exporter, which decides whom to call and what to do about the answer.
  * One thread at a time, but for client_stop() and client_wake(), which any thread may call at any time. */
 #pragma once
+#include "sdk/durations.h"
 #include "sdk/otlp_options.h"
 #include <curl/curl.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ struct otlp_client {
     _Atomic int *fds;       /* of open connections, + 1, so that 0 is none */
     size_t n_fds;
     struct otlp_answer answer;
+    struct outcome last; /* of the last call, for metrics */
     char curl_error[CURL_ERROR_SIZE];
     _Atomic bool stopped;
     void (*tend)(void *ctx); /* pipeline.h; or NULL */

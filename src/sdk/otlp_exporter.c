@@ -164,6 +164,7 @@ static void otlp_export(void *self, const weir_batch *batch, int64_t timeout_ms,
     LOCK_SCOPED(&x->mu);
     int64_t deadline = deadline_in(MIN(timeout_ms, x->set.timeout_ms));
     *ret = (weir_export_result){.code = WEIR_EXPORT_RETRY, .retry_after_ms = -1};
+    x->client.last = (struct outcome){0};
     frame_build(x, batch->bytes);
     if (x->frame.failed)
         snprintf(ret->message, sizeof ret->message, "no memory for a request");
@@ -190,6 +191,13 @@ static void otlp_wake(void *self)
 {
     struct otlp_exporter *x = self;
     client_wake(&x->client);
+}
+
+static void otlp_outcome(void *self, struct outcome *ret)
+{
+    struct otlp_exporter *x = self;
+    LOCK_SCOPED(&x->mu);
+    *ret = x->client.last;
 }
 
 static void otlp_after_fork(void *self)
@@ -246,6 +254,11 @@ weir_exporter *weir_otlp_exporter_new(const weir_otlp_options *options, weir_err
     ex->component = x->set.protocol == WEIR_OTLP_GRPC        ? "otlp_grpc_log_exporter"
                     : x->set.protocol == WEIR_OTLP_HTTP_JSON ? "otlp_http_json_log_exporter"
                                                              : "otlp_http_log_exporter";
+    if (x->set.endpoints.n == 1) {
+        ex->server = x->set.endpoints.at[0].host;
+        ex->port = x->set.endpoints.at[0].port;
+    }
+    ex->outcome = otlp_outcome;
     ex->set_tend = otlp_set_tend;
     ex->wake = otlp_wake;
     return ex;

@@ -67,11 +67,28 @@ static bool take_scheme(const weir_otlp_options *o, bool grpc, const char *name,
     return true;
 }
 
+/* "user:password@host:port": the host, and its port or the scheme's. What is no port is found out by the first call. */
+static void split_authority(sv authority, bool tls, sv *ret_host, uint16_t *ret_port)
+{
+    uint64_t port;
+    size_t user = sv_rfind_char(authority, '@');
+    sv host = user == SV_NPOS ? authority : sv_from(authority, user + 1);
+    size_t bracket = sv_rfind_char(host, ']'), colon = sv_rfind_char(host, ':');
+    bool has_port = colon != SV_NPOS && (bracket == SV_NPOS || colon > bracket);
+    *ret_port = tls ? 443 : 80;
+    if (has_port && sv_to_u64(sv_from(host, colon + 1), &port) && port <= UINT16_MAX)
+        *ret_port = (uint16_t)port;
+    host = has_port ? sv_sub(host, 0, colon) : host;
+    *ret_host = host.n > 2 && host.p[0] == '[' ? sv_sub(host, 1, host.n - 2) : host;
+}
+
 /* gRPC: scheme and authority of the endpoint, then the method's path. HTTP: the endpoint; a general one from the
  * environment (`base`) gets v1/logs behind it, and one without a path a "/". */
 static bool add_endpoint(struct otlp_settings *s, const weir_otlp_options *o, const char *name, sv url, bool base, struct err *e)
 {
-    SCOPED(buf_done) struct buf full = {0}, shown = {0};
+    SCOPED(buf_done) struct buf full = {0}, shown = {0}, host = {0};
+    sv host_name;
+    uint16_t port;
     bool grpc = s->protocol == WEIR_OTLP_GRPC;
     sv rest = url, scheme;
     if (s->endpoints.n == OTLP_MAX_ENDPOINTS)
@@ -97,12 +114,15 @@ static bool add_endpoint(struct otlp_settings *s, const weir_otlp_options *o, co
     buf_sv(&shown, user == SV_NPOS ? authority : sv_from(authority, user + 1));
     buf_sv(&shown, grpc ? SV_NULL : sv_sub(path, 0, sv_find_char(path, '?')));
     buf_char(&shown, 0);
-    if (!buf_ok(&full, e) || !buf_ok(&shown, e))
+    split_authority(authority, sv_eq(scheme, SV("https://")), &host_name, &port);
+    buf_sv(&host, host_name);
+    buf_char(&host, 0);
+    if (!buf_ok(&full, e) || !buf_ok(&shown, e) || !buf_ok(&host, e))
         return false;
     struct otlp_endpoint *p = vec_push(&s->endpoints);
     if (!p)
         return err_nomem(e);
-    *p = (struct otlp_endpoint){buf_take(&full, NULL), buf_take(&shown, NULL)};
+    *p = (struct otlp_endpoint){buf_take(&full, NULL), buf_take(&shown, NULL), buf_take(&host, NULL), port};
     return true;
 }
 
@@ -211,6 +231,7 @@ void otlp_settings_done(struct otlp_settings *s)
     for (size_t i = 0; i < s->endpoints.n; i++) {
         free(s->endpoints.at[i].url);
         free(s->endpoints.at[i].name);
+        free(s->endpoints.at[i].host);
     }
     vec_done(&s->endpoints);
     gzip_close(s->gzip);

@@ -9,6 +9,8 @@
 struct otlp_endpoint {
     char *url;  /* of the call */
     char *name; /* for messages: without user, password and query */
+    char *host; /* of the authority; of an IPv6 address without brackets */
+    uint16_t port;
 };
 struct otlp_settings {
     weir_otlp_protocol protocol;

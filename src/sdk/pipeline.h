@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "sdk/durations.h"
 #include "sdk/fork.h"
 #include "sdk/limits.h"
 #include "sdk/resource.h"
@@ -21,11 +22,16 @@ struct weir_exporter {
     void (*set_tend)(void *self, void (*tend)(void *ctx), void *ctx);
     void (*wake)(void *self);
     const char *component; /* otel.component.type of metrics; NULL: another's, counted as "custom_log_exporter" */
+    const char *server;    /* the address all its exports go to, and its port; NULL: there are several, or none */
+    uint16_t port;
+    /* How the export ended that has just returned, for metrics; called on its thread. NULL: only its result tells. */
+    void (*outcome)(void *self, struct outcome *ret);
+    struct durations durations;
     _Atomic uint64_t in_flight; /* records of the call under way */
     struct fork_hook fork;      /* an export under way is the parent's */
 };
 #define TEND_EVERY_MS 20
-/* How processors export: ops.export_logs, counted. */
+/* How processors export: ops.export_logs, counted and timed. */
 void exporter_export(struct weir_exporter *e, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret);
 
 struct weir_processor {

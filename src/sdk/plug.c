@@ -45,7 +45,9 @@ int64_t ms_left(int64_t deadline_ms)
 
 static void exporter_after_fork(struct fork_hook *h)
 {
-    atomic_store(&CONTAINER_OF(h, struct weir_exporter, fork)->in_flight, 0);
+    struct weir_exporter *e = CONTAINER_OF(h, struct weir_exporter, fork);
+    atomic_store(&e->in_flight, 0);
+    durations_after_fork(&e->durations);
 }
 
 weir_exporter *weir_exporter_new(const weir_exporter_ops *ops, void *self)
@@ -58,6 +60,7 @@ weir_exporter *weir_exporter_new(const weir_exporter_ops *ops, void *self)
     }
     options_copy(&e->ops, sizeof e->ops, ops);
     e->self = self;
+    durations_init(&e->durations);
     e->fork.child = exporter_after_fork;
     fork_hook_add(&e->fork);
     return e;
@@ -65,9 +68,19 @@ weir_exporter *weir_exporter_new(const weir_exporter_ops *ops, void *self)
 
 void exporter_export(struct weir_exporter *e, const weir_batch *batch, int64_t timeout_ms, weir_export_result *ret)
 {
+    struct outcome how = {0};
     atomic_fetch_add(&e->in_flight, batch->n);
+    int64_t began = clock_mono_ns();
     e->ops.export_logs(e->self, batch, timeout_ms, ret);
+    int64_t took = clock_mono_ns() - began;
     atomic_fetch_sub(&e->in_flight, batch->n);
+    if (e->outcome)
+        e->outcome(e->self, &how);
+    if (ret->code == WEIR_EXPORT_OK)
+        how.error = ret->n_rejected ? "rejected" : NULL;
+    else if (!how.error)
+        how.error = "export_failed";
+    durations_add(&e->durations, &how, took);
 }
 
 void weir_exporter_free(weir_exporter *e)
@@ -77,6 +90,7 @@ void weir_exporter_free(weir_exporter *e)
     fork_hook_remove(&e->fork);
     if (e->ops.destroy)
         e->ops.destroy(e->self);
+    durations_done(&e->durations);
     free(e);
 }
 
