@@ -31,7 +31,9 @@ typedef struct weir_site {
     void *cache; /* the library's own */
 } weir_site;
 
-/** What the macros call. `attributes` may be NULL when n_attributes is 0. */
+/** What the macros call; `attributes` may be NULL when n_attributes is 0. First,
+ *  weir_logger_enabled() for who is about to emit: a record that is not wanted because the provider was shut down is counted. */
+WEIR_API bool weir_log_wanted(weir_logger *logger, int severity_number, const char *event_name);
 WEIR_API void weir_log_at(weir_logger *logger, weir_site *site, int severity_number, const char *message,
                           const weir_attr *attributes, size_t n_attributes);
 WEIR_API void weir_logf_at(weir_logger *logger, weir_site *site, int severity_number, const char *format, ...)
@@ -67,7 +69,7 @@ inline void with_list(call function, weir_logger *logger, weir_site *site, int s
     do {                                                                                                              \
         static weir_site weir_site_ = {__FILE__, __func__, __LINE__, 0, NULL};                                        \
         weir_logger *weir_logger_ = (logger);                                                                         \
-        if (weir_logger_enabled(weir_logger_, severity, NULL))                                                        \
+        if (weir_log_wanted(weir_logger_, severity, NULL))                                                            \
             WEIR_CALL_(weir_log_at, weir_logger_, &weir_site_, severity, __VA_ARGS__);                                \
     } while (0)
 #define WEIR_EVENT_(logger, severity, name, ...)                                                                      \
@@ -75,14 +77,14 @@ inline void with_list(call function, weir_logger *logger, weir_site *site, int s
         static weir_site weir_site_ = {__FILE__, __func__, __LINE__, 0, NULL};                                        \
         weir_logger *weir_logger_ = (logger);                                                                         \
         const char *weir_name_ = (name);                                                                              \
-        if (weir_logger_enabled(weir_logger_, severity, weir_name_))                                                  \
+        if (weir_log_wanted(weir_logger_, severity, weir_name_))                                                      \
             WEIR_CALL_(weir_event_at, weir_logger_, &weir_site_, severity, weir_name_, __VA_ARGS__);                  \
     } while (0)
 #define WEIR_LOGF_(logger, severity, ...)                                                                             \
     do {                                                                                                              \
         static weir_site weir_site_ = {__FILE__, __func__, __LINE__, 0, NULL};                                        \
         weir_logger *weir_logger_ = (logger);                                                                         \
-        if (weir_logger_enabled(weir_logger_, severity, NULL))                                                        \
+        if (weir_log_wanted(weir_logger_, severity, NULL))                                                            \
             weir_logf_at(weir_logger_, &weir_site_, severity, __VA_ARGS__);                                           \
     } while (0)
 

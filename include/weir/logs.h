@@ -95,7 +95,7 @@ typedef struct weir_log_record {
     size_t struct_size;            /**< set by weir_log_record_init() */
     uint64_t timestamp_ns;         /**< when it happened, ns since 1970 UTC; 0: unknown */
     uint64_t observed_timestamp_ns; /**< when it was seen; 0: now */
-    int32_t severity_number;       /**< weir_severity; 0: unspecified */
+    int32_t severity_number;       /**< weir_severity; 0: unspecified, as is what is less */
     weir_string severity_text;     /**< the level's own name at its source; may be empty */
     weir_value body;               /**< of any kind; exempt from attribute limits */
     const weir_attr *attributes;

@@ -438,7 +438,8 @@ WEIR_API weir_provider *weir_start(const char *service_name, weir_error *ret_err
  *  over the file. Needs libfyaml.so.0, which is loaded for the time of the call. NULL: the file cannot be used; why is in the library's log
  *  too. */
 WEIR_API weir_provider *weir_start_from_file(const char *path, const char *service_name, weir_error *ret_error);
-/** Shuts the provider of weir_start() down within timeout_ms. Its loggers stay valid, as no-ops. */
+/** Shuts the provider of weir_start() down within timeout_ms. Its loggers stay valid: what is emitted with them, macros included, is
+ *  dropped and counted (dropped_after_shutdown). A logger that is asked for from now on is NULL: a no-op that counts nothing. */
 WEIR_API weir_result weir_stop(int64_t timeout_ms);
 
 #ifdef __cplusplus

@@ -68,7 +68,7 @@ TEST(a_logger_without_a_name_works)
     seen_done(&s);
 }
 
-TEST(after_shutdown_all_is_a_no_op)
+TEST(after_shutdown_all_is_dropped_and_counted)
 {
     struct seen s;
     weir_provider *p = seen_provider(&s, NULL);
@@ -79,10 +79,54 @@ TEST(after_shutdown_all_is_a_no_op)
     weir_log_record r = weir_log_record_init();
     weir_logger_emit(lg, &r);
     weir_info(lg, "x");
+    weir_infof(lg, "%d", 1);
+    weir_event(lg, WEIR_SEVERITY_INFO, "x");
+    weir_info(NULL, "x");
     CHECK_EQ(s.n, 0);
+    weir_stats st = {.struct_size = sizeof st};
+    weir_provider_stats(p, &st);
+    CHECK_EQ(st.dropped_after_shutdown, 4);
+    CHECK_EQ(st.emitted, 0);
     CHECK(weir_provider_logger(p, "x", NULL, NULL, NULL, 0) == NULL);
     CHECK_EQ(weir_provider_shutdown(p, 1000), WEIR_SHUT_DOWN);
     CHECK_EQ(weir_provider_force_flush(p, 1000), WEIR_SHUT_DOWN);
+    weir_provider_free(p);
+    seen_done(&s);
+}
+
+TEST(what_is_not_wanted_anyway_is_not_counted_as_dropped)
+{
+    struct seen s;
+    weir_provider_options o = weir_provider_options_init();
+    o.minimum_severity = WEIR_SEVERITY_WARN;
+    weir_provider *p = seen_provider(&s, &o);
+    weir_logger *lg = weir_provider_logger(p, "x", NULL, NULL, NULL, 0);
+    CHECK_EQ(weir_provider_shutdown(p, 1000), WEIR_OK);
+    weir_info(lg, "too low");
+    weir_error(lg, "high enough");
+    weir_stats st = {.struct_size = sizeof st};
+    weir_provider_stats(p, &st);
+    CHECK_EQ(st.dropped_after_shutdown, 1);
+    weir_provider_free(p);
+    seen_done(&s);
+}
+
+TEST(a_negative_severity_is_none)
+{
+    struct seen s;
+    weir_provider_options o = weir_provider_options_init();
+    o.minimum_severity = WEIR_SEVERITY_WARN; /* which records without a severity pass */
+    weir_provider *p = seen_provider(&s, &o);
+    weir_logger *lg = weir_provider_logger(p, "x", NULL, NULL, NULL, 0);
+    CHECK(weir_logger_enabled(lg, -1, NULL));
+    weir_log_record r = weir_log_record_init();
+    r.severity_number = INT32_MIN;
+    weir_logger_emit(lg, &r);
+    CHECK_EQ(s.n, 1);
+    CHECK_EQ(s.last.severity_number, 0);
+    weir_log(lg, -7, "x");
+    CHECK_EQ(s.n, 2);
+    CHECK_EQ(s.last.severity_number, 0);
     weir_provider_free(p);
     seen_done(&s);
 }

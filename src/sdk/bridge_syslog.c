@@ -10,6 +10,7 @@
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
+#include <weir/log.h>
 #include <weir/bridge.h>
 #include <weir/sdk.h>
 
@@ -144,7 +145,7 @@ void weir_vsyslog(int priority, const char *format, va_list arguments)
     if (!(priority & LOG_FACMASK))
         priority |= s.facility;
     weir_logger *lg = weir_logger_get(s.ident);
-    if ((s.option & LOG_PERROR) || weir_logger_enabled(lg, levels[LOG_PRI(priority)].severity, NULL)) {
+    if ((s.option & LOG_PERROR) || weir_log_wanted(lg, levels[LOG_PRI(priority)].severity, NULL)) {
         char *text = format_message(room, sizeof room, format, arguments, error, &n);
         if (n && text[n - 1] == '\n')
             n--;

@@ -421,6 +421,7 @@ TEST(start_and_stop_from_the_environment)
     CHECK_EQ(weir_stop(20000), WEIR_SHUT_DOWN);
     CHECK_EQ(peer.records, 1);
     weir_info(lg, "nobody hears"); /* a logger outlives the stop */
+    CHECK_EQ(stats(p).dropped_after_shutdown, 1);
     CHECK(weir_logger_get("x") == NULL);
     setenv("OTEL_SDK_DISABLED", "true", 1);
     p = weir_start(NULL, &e);

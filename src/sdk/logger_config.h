@@ -9,11 +9,11 @@
 
 bool gate_sampled(const weir_trace_context *trace); /* false: a valid span that is not sampled; NULL: the thread's current one */
 
-/* A record of this severity (0: none) and trace context (NULL: the current one) may go on. */
+/* A record of this severity (0, or less: none) and trace context (NULL: the current one) may go on. */
 static inline bool logger_admits(const struct weir_logger *lg, int severity, const weir_trace_context *trace)
 {
     uint64_t gate = atomic_load_explicit(&lg->gate, memory_order_relaxed);
-    if ((gate & GATE_CLOSED) || (severity != 0 && severity < (int32_t)(uint32_t)gate))
+    if ((gate & GATE_CLOSED) || (severity > 0 && severity < (int32_t)(uint32_t)gate))
         return false;
     return !(gate & GATE_TRACE_BASED) || gate_sampled(trace);
 }

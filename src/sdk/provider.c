@@ -230,6 +230,15 @@ bool weir_logger_enabled(const weir_logger *lg, int severity_number, const char 
     return enabled(lg, NULL, severity_number, event_name);
 }
 
+bool weir_log_wanted(weir_logger *lg, int severity_number, const char *event_name)
+{
+    if (enabled(lg, NULL, severity_number, event_name))
+        return true;
+    if (lg && atomic_load_explicit(&lg->provider->shut_down, memory_order_relaxed) && logger_admits(lg, severity_number, NULL))
+        atomic_fetch_add_explicit(&lg->provider->after_shutdown, 1, memory_order_relaxed);
+    return false;
+}
+
 bool weir_logger_enabled_in(const weir_logger *lg, const weir_trace_context *trace, int severity_number, const char *event_name)
 {
     return enabled(lg, trace, severity_number, event_name);
@@ -282,6 +291,8 @@ static void emit(struct weir_record *rec)
     if (!logger_admits(rec->logger, rec->r.severity_number, rec->r.trace))
         return;
     counter_add(&p->emitted, 1);
+    if (rec->r.severity_number < 0)
+        rec->r.severity_number = 0;
     if (!rec->r.observed_timestamp_ns)
         rec->r.observed_timestamp_ns = (uint64_t)clock_wall_ns();
     if (!rec->r.trace)

@@ -147,7 +147,7 @@ bool weir_record_set_body(weir_record *rec, weir_value body)
 
 void weir_record_set_severity(weir_record *rec, int32_t severity_number)
 {
-    rec->r.severity_number = severity_number;
+    rec->r.severity_number = MAX(severity_number, 0);
 }
 
 bool weir_record_set_severity_text(weir_record *rec, weir_string text)
