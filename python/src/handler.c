@@ -8,19 +8,23 @@
  * (2) Python code runs in between (a __str__, a formatter) and may do anything: change the record, log, switch threads. What we
  *     took from the record we hold; nested records are counted and, beyond a depth, dropped.
  * (3) A record is never lost to a failing __str__ or format: logging's handleError() says what failed, the rest is sent.
- * (4) handle() and emit() that a subclass overrides are called as logging.Handler would. */
+ * (4) handle(), emit() and filter() that a subclass or an instance overrides, or somebody replaced in logging's own classes, are called
+ *     as logging.Handler would. */
 #include "handler.h"
 
 _Thread_local int exporting;
 
 /* ---- the record's fields ---- */
 
-static PyObject *s_dict, *s_filters, *s_filter, *s_formatter, *s_emit, *s_handle, *s_complain, *s_body_of, *s_resolve;
+static PyObject *s_dict, *s_filter, *s_formatter, *s_emit, *s_handle, *s_complain, *s_body_of, *s_resolve;
 static PyObject *s_getMessage;
 static PyObject *s_name, *s_args;
 PyObject *record_type;
-static PyObject *record_get_message, *format_exception, *std_handle, *own_emit, *own_handle;
+static PyObject *record_get_message, *format_exception, *std_handler;
 static PyTypeObject *handler_type;
+/* Of what a handle() of ours relies on; of what callHandlers() does, and then is left out. */
+static struct watch emit_watch, handle_watch;
+enum { EMITTING_METHODS = 2, HANDLING_METHODS = 3, FILTERS = HANDLING_METHODS, FORMATTER, LEVEL };
 PyObject *empty_text;
 PyObject *slot_of;
 
@@ -397,45 +401,46 @@ static PyObject *filtered(PyObject *self, PyObject *record, PyObject **ret_verdi
     return go_on;
 }
 
-static bool find_own(struct handler *h)
+static bool is_empty_list(PyObject *obj)
 {
-    PyObject *emit = PyObject_GetAttr((PyObject *)Py_TYPE(h), s_emit);
-    PyErr_Clear();
-    h->own = emit == own_emit;
-    h->seen_type = Py_TYPE(h);
-    Py_XDECREF(emit);
-    return h->own;
+    return obj && PyList_CheckExact(obj) && PyList_Size(obj) == 0;
 }
 
-bool handler_is_bare(PyObject *obj)
+/* Whether nobody's methods are in between, of its class or its own; `values` are its attributes by the watch's names then. */
+static bool plain_handler(PyObject *self, struct watch *w, PyObject **values)
 {
-    if (!handler_type || !PyObject_TypeCheck(obj, handler_type))
-        return false;
-    struct handler *h = (struct handler *)obj;
-    if (h->seen_type == Py_TYPE(h) ? !h->own : !find_own(h))
-        return false;
-    PyObject *handle = PyObject_GetAttr((PyObject *)Py_TYPE(h), s_handle);
-    PyObject *filters = handle == own_handle ? PyObject_GetAttr(obj, s_filters) : NULL;
-    PyObject *formatter = filters ? PyObject_GetAttr(obj, s_formatter) : NULL;
-    bool bare = formatter == Py_None && PyList_Check(filters) && PyList_Size(filters) == 0;
+    PyObject *dict = untouched(Py_TYPE(self), w) ? PyObject_GenericGetDict(self, NULL) : NULL;
+    bool plain = dict && object_read(dict, w, values);
+    if (!dict)
+        PyErr_Clear();
+    Py_XDECREF(dict);
+    return plain;
+}
+
+bool handler_takes(PyObject *obj, PyObject *level)
+{
+    PyObject *v[WATCHED_MAX];
+    return PyObject_TypeCheck(obj, handler_type) && plain_handler(obj, &handle_watch, v) && is_empty_list(v[FILTERS]) &&
+           v[FORMATTER] == Py_None && v[LEVEL] && PyLong_CheckExact(v[LEVEL]) && PyObject_RichCompareBool(level, v[LEVEL], Py_GE) == 1;
+}
+
+/* As logging.Handler does, or whoever replaced that. */
+static PyObject *usual_handle(PyObject *self, PyObject *record)
+{
+    PyObject *handle = PyObject_GetAttr(std_handler, s_handle), *ret = NULL;
+    if (handle)
+        ret = PyObject_CallFunctionObjArgs(handle, self, record, NULL);
     Py_XDECREF(handle);
-    Py_XDECREF(filters);
-    Py_XDECREF(formatter);
-    PyErr_Clear();
-    return bare;
+    return ret;
 }
 
 static PyObject *handler_handle(PyObject *self, PyObject *record)
 {
     struct handler *h = (struct handler *)self;
-    if (h->seen_type == Py_TYPE(h) ? !h->own : !find_own(h)) /* a subclass with an emit() of its own */
-        return PyObject_CallFunctionObjArgs(std_handle, self, record, NULL);
-    PyObject *filters = PyObject_GetAttr(self, s_filters);
-    if (!filters)
-        return NULL;
-    bool any = !PyList_Check(filters) || PyList_Size(filters) > 0;
-    Py_DECREF(filters);
-    if (!any) {
+    PyObject *v[WATCHED_MAX];
+    if (!untouched((PyTypeObject *)std_handler, &handle_watch) || !plain_handler(self, &emit_watch, v))
+        return usual_handle(self, record);
+    if (is_empty_list(v[EMITTING_METHODS])) {
         if (!emit_record(h, record) && !complain(self, record))
             return NULL;
         Py_RETURN_TRUE;
@@ -552,15 +557,13 @@ static bool expected_init(void)
 static bool logging_init(void)
 {
     PyObject *logging = PyImport_ImportModule("logging"), *traceback = PyImport_ImportModule("traceback");
-    PyObject *handler = logging ? PyObject_GetAttrString(logging, "Handler") : NULL;
+    std_handler = logging ? PyObject_GetAttrString(logging, "Handler") : NULL;
     record_type = logging ? PyObject_GetAttrString(logging, "LogRecord") : NULL;
     format_exception = traceback ? PyObject_GetAttrString(traceback, "format_exception") : NULL;
-    std_handle = handler ? PyObject_GetAttrString(handler, "handle") : NULL;
     record_get_message = record_type ? PyObject_GetAttr(record_type, s_getMessage) : NULL;
     Py_XDECREF(logging);
     Py_XDECREF(traceback);
-    Py_XDECREF(handler);
-    return format_exception && std_handle && record_get_message;
+    return format_exception && std_handler && record_get_message;
 }
 
 static bool names_init(void)
@@ -569,7 +572,7 @@ static bool names_init(void)
         PyObject **at;
         const char *text;
     } names[] = {
-        {&s_dict, "__dict__"}, {&s_filters, "filters"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"},
+        {&s_dict, "__dict__"}, {&s_filter, "filter"}, {&s_formatter, "formatter"}, {&s_emit, "emit"},
         {&s_handle, "handle"},
         {&s_complain, "_complain"}, {&s_body_of, "_body_of"}, {&s_resolve, "_resolve"}, {&s_getMessage, "getMessage"},
         {&s_name, "__name__"}, {&s_args, "args"}, {&empty_text, ""},
@@ -587,13 +590,21 @@ bool handlers_init(PyObject *module)
         {"end_export", end_export, METH_NOARGS, "Undoes begin_export()."},
         {"nested_dropped", nested_dropped, METH_NOARGS, "Records dropped: logged by an exporter, or by too deep a conversion."},
         {NULL, NULL, 0, NULL}};
-    if (!handler_type && !(names_init() && slots_init() && logging_init() && expected_init()))
+    static const char *const watched[] = {"emit", "filter", "handle", "filters", "formatter", "level", "__getattribute__"};
+    const size_t n = sizeof watched / sizeof *watched;
+    static const char *const emitting[] = {"emit", "filter", "filters", "__getattribute__"};
+    bool first = !handler_type;
+    if (first && !(names_init() && slots_init() && untouched_init() && logging_init() && expected_init()))
         return false;
     if (PyModule_AddFunctions(module, functions) < 0 || !add_type(module, "HandlerBase", &handler_spec, &handler_type))
         return false;
-    if (!own_emit) {
-        own_emit = PyObject_GetAttr((PyObject *)handler_type, s_emit);
-        own_handle = PyObject_GetAttr((PyObject *)handler_type, s_handle);
+    if (first) {
+        PyObject *emit = PyObject_GetAttr((PyObject *)handler_type, s_emit), *handle = PyObject_GetAttr((PyObject *)handler_type, s_handle);
+        if (!emit || !handle || !watch_init(&handle_watch, watched, HANDLING_METHODS, n) ||
+            !watch_init(&emit_watch, emitting, EMITTING_METHODS, sizeof emitting / sizeof *emitting))
+            return false;
+        emit_watch.ours[0] = handle_watch.ours[0] = emit;
+        handle_watch.ours[1] = handle;
     }
-    return own_emit && own_handle && loggers_init(module);
+    return loggers_init(module);
 }

@@ -4,6 +4,7 @@ The modules below carry the names and paths of the `opentelemetry` packages, so 
 lines of an app's logging set-up is the whole migration; the names that matter are here, too. See docs/python.md.
 """
 from weir import _weir
+from weir._acceleration import accelerate_logging
 from weir._logs import (
     LogRecord,
     NoOpLogger,
@@ -38,13 +39,6 @@ from weir.sdk._logs.export import (
     SimpleLogRecordProcessor,
 )
 from weir.sdk.resources import Resource
-
-
-def accelerate_logging(on: bool = True) -> None:
-    """Has Logger.debug(), info(), warning(), error(), critical() and log() go their way in C where the only handler they come to is
-    ours, without filters and formatters. Everything else they do as before. See docs/python.md."""
-    _weir.accelerate(on)
-
 
 __version__ = _weir.version
 

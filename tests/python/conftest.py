@@ -153,6 +153,17 @@ def spool(tmp_path, monkeypatch):
     return tmp_path / 'spool'
 
 
+@pytest.fixture(params=['accelerated', 'as logging is'])
+def both_modes(request, monkeypatch):
+    """The test runs with Logger._log() in C, in the programs it starts too, and without."""
+    import weir
+    on = request.param == 'accelerated'
+    monkeypatch.setenv('WEIR_ACCELERATE_LOGGING', 'true' if on else 'false')
+    weir.accelerate_logging(on)
+    yield on
+    weir.accelerate_logging(False)
+
+
 @pytest.fixture
 def receiver():
     r = HttpReceiver()

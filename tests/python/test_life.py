@@ -12,6 +12,8 @@ from weir.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from weir.sdk._logs import LoggerProvider, LoggingHandler
 from weir.sdk._logs.export import BatchLogRecordProcessor
 
+pytestmark = pytest.mark.usefixtures('both_modes')
+
 BOTH = pytest.mark.parametrize('kind', ['native', 'python'])
 
 

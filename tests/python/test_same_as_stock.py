@@ -30,6 +30,8 @@ from weir.instrumentation.logging.handler import LoggingHandler as OurContribHan
 from weir.sdk._logs import LoggerProvider, LoggingHandler, LogRecordProcessor
 from weir.sdk._logs.export import BatchLogRecordProcessor
 
+pytestmark = pytest.mark.usefixtures('both_modes')
+
 
 class Untouched(LogRecordProcessor):
     def on_emit(self, log_record):

@@ -11,6 +11,8 @@ from weir.sdk._logs import LoggerProvider, LoggingHandler, LogRecordLimits
 from weir.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
 from weir.sdk.resources import Resource
 
+pytestmark = pytest.mark.usefixtures('both_modes')
+
 
 class Raises:
     def __init__(self, error=ValueError('no')):

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from uuid import uuid4
 
 import weir._logs as api
-from weir import _weir
+from weir import _acceleration, _weir
 from weir._logs import LogRecord, NoOpLogger, NoOpLoggerProvider, SeverityNumber
 from weir._logs import Logger as APILogger
 from weir._logs import LoggerProvider as APILoggerProvider
@@ -339,6 +339,7 @@ class LoggingHandler(_weir.HandlerBase, logging.Handler):
                  insecure: Optional[bool] = None, headers: Any = None, timeout: Optional[float] = None,
                  compression: Any = None, resource_attributes: Optional[Mapping[str, Any]] = None) -> None:
         logging.Handler.__init__(self, level)
+        _acceleration.by_default()
         self._code = True
         self._own: Optional[LoggerProvider] = None
         self._logger_provider = logger_provider
