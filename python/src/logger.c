@@ -406,7 +406,8 @@ static PyMethodDef definition = {"_log", (PyCFunction)(void (*)(void))log_log, M
 static bool is_logging_s_log(PyObject *function)
 {
     PyObject *code = logging_own(function, s_log) ? PyObject_GetAttrString(function, "__code__") : NULL;
-    PyObject *names = code ? PyObject_GetAttrString(code, "co_varnames") : NULL, *count = code ? PyObject_GetAttrString(code, "co_argcount") : NULL;
+    PyObject *names = code ? PyObject_GetAttrString(code, "co_varnames") : NULL;
+    PyObject *count = code ? PyObject_GetAttrString(code, "co_argcount") : NULL;
     bool same = names && count && PyTuple_Check(names) && PyTuple_Size(names) > N_PARAMETERS && PyLong_AsLong(count) == N_PARAMETERS + 1;
     for (int i = 0; same && i < N_PARAMETERS; i++)
         same = PyUnicode_Compare(PyTuple_GetItem(names, i + 1), parameter_names[i]) == 0;
