@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "store/part_format.h"
+#include "store/flush_rows.h"
 #include <inttypes.h>
 
 #define TICK_NS NS_PER_S

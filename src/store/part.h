@@ -62,21 +62,3 @@ MUST_USE bool part_read_block(struct part_reader *r, uint32_t block, struct chun
 MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 MUST_USE bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */
-
-/* Writing: the rows of these chunks, as one part per UTC day (a flush of very many days lumps the last ones together), or
- * several where the labels of a day's streams are too much for one table. The files are complete, synced and named when this
- * returns; nothing lists them yet. ids are taken from *next_id. On failure files already made are removed. */
-struct part_flush {
-    struct chunk *const *chunks;
-    size_t n_chunks;
-    uint64_t first_seq, end_seq;
-    size_t table_max; /* bytes of streams in a part behind which another begins; 0: PART_TABLE_BYTES */
-};
-struct part_written {
-    uint64_t id, duplicates;
-};
-struct parts_written {
-    VEC(struct part_written) v;
-};
-/* Adds to *ret (vec_done() is the caller's). */
-MUST_USE bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct parts_written *ret, struct err *e);

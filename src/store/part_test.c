@@ -3,6 +3,7 @@
 #include "base/endian.h"
 #include "base/io.h"
 #include "base/test.h"
+#include "store/flush_rows.h"
 #include "store/part_format.h"
 #include <fcntl.h>
 #include <unistd.h>

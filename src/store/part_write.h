@@ -1,0 +1,27 @@
+/* part_write.h - making a part, row by row in the part's order (part.h (2)): what a flush and a merge both end in. Memory is a block
+ * and the tables, whatever the size of the part.
+ * Publication so far as it is done here: temporary name, write, datasync, rename. The caller syncs the directory and tells the
+ * catalog; a crash in between leaves a file nobody lists, which recovery removes. Blocks' bytes: block_write.h. */
+#pragma once
+#include "store/part.h"
+
+struct part_writer;
+/* Begins part `id` in `dirfd` (borrowed), under a temporary name. */
+MUST_USE bool part_writer_open(int dirfd, uint64_t id, struct part_writer **ret, struct err *e);
+/* The next stream; at least one row must follow. `bytes`: of its lines, about; a fat stream begins a block of its own. */
+MUST_USE bool part_writer_stream(struct part_writer *w, struct stream *st, uint64_t bytes, struct err *e);
+/* Its next row: row `row` of `c`. That no two are equal is the caller's business. `c` must live until part_writer_blocks() is
+ * more than right after this call. */
+MUST_USE bool part_writer_row(struct part_writer *w, const struct chunk *c, uint32_t row, struct err *e);
+uint32_t part_writer_blocks(const struct part_writer *w); /* that are complete */
+uint64_t part_writer_bytes(const struct part_writer *w);  /* of the file so far */
+
+struct part_tail { /* what the footer says beside the rows */
+    uint64_t first_seq, end_seq, duplicates;
+    uint16_t index, of;
+};
+/* Afterwards the file is complete, synced, and has its name. There must be rows. */
+MUST_USE bool part_writer_finish(struct part_writer *w, const struct part_tail *tail, struct err *e);
+/* Frees it; a part that is not finished is removed. NULL is fine. */
+void part_writer_close(struct part_writer *w);
+DEFINE_SCOPED(struct part_writer *, part_writer_close)
