@@ -31,14 +31,9 @@ struct sorted { /* the rows of a flush */
     struct dedup seen;
 };
 
-/* Order of streams in a part: tenant, locality (service_name), labels. */
 static int stream_order(const void *a, const void *b)
 {
-    const struct stream *x = ((const struct stream_rows *)a)->st, *y = ((const struct stream_rows *)b)->st;
-    int c = sv_cmp(tenant_name(x->tenant), tenant_name(y->tenant));
-    if (!c)
-        c = sv_cmp(labels_get(x->labels, SV("service_name")), labels_get(y->labels, SV("service_name")));
-    return c ? c : labels_cmp(x->labels, y->labels);
+    return part_stream_cmp(((const struct stream_rows *)a)->st, ((const struct stream_rows *)b)->st);
 }
 
 /* Every stream of the flush once, in order; and its rows' keys, in the order of acceptance. */
@@ -156,8 +151,9 @@ static bool part_make(struct sorted *w, int dirfd, uint64_t id, const struct par
                       uint64_t *ret_duplicates, struct err *e)
 {
     SCOPED(part_writer_close) struct part_writer *out = NULL;
+    struct part_writer_options o = {.compression = w->f->compression ? w->f->compression : 1};
     struct part_tail tail = {.first_seq = w->f->first_seq, .end_seq = w->f->end_seq, .index = index, .of = of};
-    if (!part_writer_open(dirfd, id, &out, e))
+    if (!part_writer_open(dirfd, id, &o, &out, e))
         return false;
     for (size_t i = pl->first; i < pl->end; i++)
         if (!stream_put(w, &w->streams[i], pl->from, pl->to, out, &tail.duplicates, e))
@@ -263,13 +259,14 @@ static bool write_plan(struct sorted *w, int dirfd, const struct plan *plan, uin
     return io_sync_dir(dirfd, "parts", e);
 }
 
-bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct parts_written *ret, struct err *e)
+bool part_write(int dirfd, const struct part_flush *f, _Atomic uint64_t *next_id, struct parts_written *ret, struct err *e)
 {
     struct sorted w = {.f = f};
     struct plan plan = {0};
     size_t before = ret->v.n;
-    bool ok = collect(&w, e) && place_rows(&w, e) && plan_days(&w, &plan, e) &&
-              write_plan(&w, dirfd, &plan, *next_id, ret, e);
+    bool ok = collect(&w, e) && place_rows(&w, e) && plan_days(&w, &plan, e);
+    /* the ids are gone also after a failure: a name is never used twice */
+    ok = ok && write_plan(&w, dirfd, &plan, atomic_fetch_add(next_id, plan.parts.n), ret, e);
     sorted_done(&w);
     for (; !ok && ret->v.n > before; ret->v.n--) {
         char name[32];
@@ -277,7 +274,6 @@ bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct
         part_name(ret->v.at[ret->v.n - 1].id, name);
         (void)!io_unlinkat(dirfd, name, &ignored); /* recovery removes what nobody lists */
     }
-    *next_id += plan.parts.n; /* also after a failure: a name is never used twice */
     vec_done(&plan.parts);
     return ok ? true : err_ctx(e, "cannot write a part");
 }

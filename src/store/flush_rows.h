@@ -9,6 +9,7 @@ struct part_flush {
     struct chunk *const *chunks;
     size_t n_chunks;
     uint64_t first_seq, end_seq;
+    int compression;  /* level of zstd; 0: 1 */
     size_t table_max; /* bytes of streams in a part behind which another begins; 0: PART_TABLE_BYTES */
 };
 struct part_written {
@@ -18,4 +19,4 @@ struct parts_written {
     VEC(struct part_written) v;
 };
 /* Adds to *ret (vec_done() is the caller's). */
-MUST_USE bool part_write(int dirfd, const struct part_flush *f, uint64_t *next_id, struct parts_written *ret, struct err *e);
+MUST_USE bool part_write(int dirfd, const struct part_flush *f, _Atomic uint64_t *next_id, struct parts_written *ret, struct err *e);

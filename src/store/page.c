@@ -1,14 +1,15 @@
-/* page.c - see page.h. zstd level 1: parts are young here, and a higher level is the merge's business. */
+/* page.c - see page.h. */
 #include "store/page.h"
 #include "base/endian.h"
 #include "store/hash.h"
 #include <stdlib.h>
 #include <zstd.h>
 
-enum { LEVEL = 1, COMPRESS_FROM = 32 };
+enum { COMPRESS_FROM = 32 };
 
 struct page_writer {
     ZSTD_CCtx *z;
+    int level;
 };
 struct page_reader {
     ZSTD_DCtx *z;
@@ -20,13 +21,15 @@ static uint64_t page_hash(const uint8_t h[static PAGE_HEAD], sv stored)
     return XXH3_64bits_withSeed(stored.p ? stored.p : "", stored.n, seed);
 }
 
-struct page_writer *page_writer_new(void)
+struct page_writer *page_writer_new(int level)
 {
     struct page_writer *w = calloc(1, sizeof *w);
     if (w && !(w->z = ZSTD_createCCtx())) {
         free(w);
         return NULL;
     }
+    if (w)
+        w->level = level;
     return w;
 }
 
@@ -72,7 +75,7 @@ bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv
     size_t stored = raw.n;
     enum page_codec codec = PAGE_PLAIN;
     if (raw.n >= COMPRESS_FROM) {
-        size_t n = ZSTD_compressCCtx(w->z, body, ZSTD_compressBound(raw.n), raw.p, raw.n, LEVEL);
+        size_t n = ZSTD_compressCCtx(w->z, body, ZSTD_compressBound(raw.n), raw.p, raw.n, w->level);
         if (!ZSTD_isError(n) && n < raw.n - raw.n / 16) {
             stored = n;
             codec = PAGE_ZSTD;

@@ -23,7 +23,7 @@ struct page_head {
 };
 
 struct page_writer; /* compression state, reused from page to page */
-struct page_writer *page_writer_new(void);
+struct page_writer *page_writer_new(int level); /* of zstd */
 void page_writer_free(struct page_writer *w);
 /* Appends a page to `out`, compressed when that saves a sixteenth; *ret_stored: its bytes with the header. */
 MUST_USE bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv raw, struct buf *out,

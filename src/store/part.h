@@ -7,7 +7,7 @@
 #include "store/chunk.h"
 #include "store/page.h"
 
-enum { PART_MAJOR = 1, PART_MINOR = 0, PART_BLOCK_ROWS = CHUNK_MAX_ROWS, PART_BLOCK_BYTES = CHUNK_MAX_BYTES };
+enum { PART_MAJOR = 1, PART_MINOR = 1, PART_BLOCK_ROWS = CHUNK_MAX_ROWS, PART_BLOCK_BYTES = CHUNK_MAX_BYTES };
 enum { PART_TABLE_BYTES = PAGE_MAX_RAW / 2 }; /* well within what a reader takes */
 
 enum part_column { COL_TIME, COL_STREAM, COL_LENGTH, COL_LINE, COL_META, COL_COUNT };
@@ -34,15 +34,25 @@ struct part {
     uint8_t uuid[16];
     uint64_t file_bytes, rows, line_bytes;
     int64_t min_ts, max_ts;
-    uint64_t first_seq, end_seq; /* covers log frames [first, end), together with the other parts of its flush */
-    uint16_t index, of;          /* which part of that flush */
+    uint64_t first_seq, end_seq; /* covers log frames [first, end), together with the other parts of its flush or merge */
+    uint16_t index, of;          /* which part of that; `of` 0: it is not the last */
+    uint32_t level;              /* 0: from a flush */
+    uint64_t *inputs;            /* ids of the parts it was merged from and stands for */
+    uint32_t n_inputs;
     struct part_stream *streams;
     struct part_block *blocks;
     uint32_t n_streams, n_blocks;
+    int64_t added_mono_ns; /* when it became visible; under the store's head.mu */
+    bool keep_as_is;       /* the merger's: it cannot be merged */
 };
 
 void part_name(uint64_t id, char to[static 32]);     /* "0000000000000001.part" */
 bool part_id_of_name(sv name, uint64_t *ret);
+/* Order of streams in a part: tenant, service_name, labels. */
+int part_stream_cmp(const struct stream *x, const struct stream *y);
+/* Order of parts that have a day in common: rows of one stream and time in the earlier part were accepted earlier. What is merged
+ * stands together in this order, so a merged part has its inputs' place in it. */
+int part_order(const struct part *x, const struct part *y);
 struct part *part_ref(struct part *p);
 void part_unref(struct part *p); /* NULL is fine */
 DEFINE_SCOPED(struct part *, part_unref)
@@ -62,3 +72,5 @@ MUST_USE bool part_read_block(struct part_reader *r, uint32_t block, struct chun
 MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 MUST_USE bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */
+/* The block will not be read again soon: the system need not keep its bytes in memory. */
+void part_reader_forget(struct part_reader *r, uint32_t block);

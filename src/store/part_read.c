@@ -23,7 +23,26 @@ void part_unref(struct part *p)
         return;
     free(p->streams);
     free(p->blocks);
+    free(p->inputs);
     free(p);
+}
+
+int part_stream_cmp(const struct stream *x, const struct stream *y)
+{
+    if (x == y)
+        return 0;
+    int c = x->tenant == y->tenant ? 0 : sv_cmp(tenant_name(x->tenant), tenant_name(y->tenant));
+    if (!c)
+        c = sv_cmp(labels_get(x->labels, SV("service_name")), labels_get(y->labels, SV("service_name")));
+    return c ? c : labels_cmp(x->labels, y->labels);
+}
+
+int part_order(const struct part *x, const struct part *y)
+{
+    int c = (x->first_seq > y->first_seq) - (x->first_seq < y->first_seq);
+    if (!c)
+        c = (x->end_seq > y->end_seq) - (x->end_seq < y->end_seq);
+    return c ? c : (x->id > y->id) - (x->id < y->id);
 }
 
 bool part_id_of_name(sv name, uint64_t *ret)
@@ -77,6 +96,28 @@ static uint32_t trailer_crc(sv footer, const uint8_t t[static PART_TRAILER])
     return crc32c(crc32c(crc32c(0, footer.p, footer.n), t, 4), t + 8, PART_TRAILER - 8);
 }
 
+/* Items behind the fixed fields; what this release does not know is passed over. */
+static bool footer_items(const uint8_t *at, const uint8_t *end, struct part *p, struct err *e)
+{
+    while (at < end) {
+        if (end - at < PART_ITEM_HEAD)
+            return corrupt(e, "footer items");
+        size_t n = at[1] | (size_t)at[2] << 8 | (size_t)at[3] << 16;
+        unsigned tag = *at;
+        at += PART_ITEM_HEAD;
+        if (n > (size_t)(end - at) || (tag == PART_ITEM_INPUTS && (n % 8 || !n || p->inputs)))
+            return corrupt(e, "footer items");
+        if (tag == PART_ITEM_INPUTS) {
+            if (!(p->inputs = malloc(n)))
+                return err_nomem(e);
+            for (; p->n_inputs < n / 8; p->n_inputs++)
+                p->inputs[p->n_inputs] = get_le64(at + 8 * (size_t)p->n_inputs);
+        }
+        at += n;
+    }
+    return true;
+}
+
 static bool footer_read(int fd, struct part *p, uint32_t features, struct footer *ret, struct err *e)
 {
     uint8_t t[PART_TRAILER], f[PART_FOOTER];
@@ -113,6 +154,10 @@ static bool footer_read(int fd, struct part *p, uint32_t features, struct footer
     p->end_seq = get_le64(f + 72);
     p->index = get_le16(f + 80);
     p->of = get_le16(f + 82);
+    p->level = get_le32(f + 84);
+    const uint8_t *items = (const uint8_t *)all.p + PART_FOOTER;
+    if (!footer_items(items, items + (n - PART_FOOTER), p, e))
+        return false;
     if (ret->table_at < PART_HEAD || ret->table_at > footer_at || ret->table_n > footer_at - ret->table_at ||
         ret->index_at != ret->table_at + ret->table_n || ret->index_n != footer_at - ret->index_at)
         return corrupt(e, "footer sections");
@@ -336,6 +381,15 @@ void part_reader_close(struct part_reader *r)
 uint64_t part_reader_bytes(const struct part_reader *r)
 {
     return r->bytes;
+}
+
+void part_reader_forget(struct part_reader *r, uint32_t block)
+{
+    const struct part_block *b = &r->p->blocks[block];
+    uint64_t n = 0;
+    for (int i = 0; i < COL_COUNT; i++)
+        n += b->stored[i];
+    (void)!posix_fadvise(r->fd, (off_t)b->offset, (off_t)n, POSIX_FADV_DONTNEED); /* advice: nothing hangs on it */
 }
 
 /* One column of a block into r->raw. */

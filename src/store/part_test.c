@@ -61,7 +61,7 @@ static bool write_one(struct made *m, struct part **ret)
 {
     struct err e = {0};
     struct parts_written w = {0};
-    uint64_t id = 1;
+    _Atomic uint64_t id = 1;
     struct part_flush f = {.chunks = m->chunks.at, .n_chunks = m->chunks.n, .first_seq = 3, .end_seq = 9};
     CHECK_OK(part_write(m->dirfd, &f, &id, &w, &e), &e);
     CHECK_EQ(w.v.n, 1);
@@ -144,7 +144,7 @@ TEST(streams_too_many_for_one_table_go_to_several_parts)
     struct made m;
     struct err e = {0};
     struct parts_written w = {0};
-    uint64_t id = 1;
+    _Atomic uint64_t id = 1;
     SCOPED(buf_done) struct buf got = {0};
     REQUIRE(made_init(&m));
     fill_small(&m);

@@ -24,6 +24,8 @@ struct part_writer {
     uint64_t file_at; /* where `file` begins */
     VEC(struct part_block) blocks;
     VEC(struct part_stream) table;
+    struct part_writer_options o;
+    uint64_t synced; /* bytes of the file */
     bool finished;
 };
 
@@ -65,21 +67,30 @@ static bool file_drain(struct part_writer *w, size_t keep_below, struct err *e)
         return false;
     w->file_at += w->file.n;
     buf_reset(&w->file);
+    if (!w->o.sync_every || w->file_at - w->synced < w->o.sync_every)
+        return true;
+    if (!io_datasync(w->fd, w->temp, e))
+        return false;
+    if (w->o.drop_cache)
+        (void)!posix_fadvise(w->fd, (off_t)w->synced, (off_t)(w->file_at - w->synced), POSIX_FADV_DONTNEED);
+    w->synced = w->file_at;
     return true;
 }
 
-bool part_writer_open(int dirfd, uint64_t id, struct part_writer **ret, struct err *e)
+bool part_writer_open(int dirfd, uint64_t id, const struct part_writer_options *o, struct part_writer **ret, struct err *e)
 {
     struct part_writer *w = calloc(1, sizeof *w);
     if (!w)
         return err_nomem(e);
     w->dirfd = dirfd;
     w->fd = -1;
+    w->o = *o;
     part_name(id, w->name);
     snprintf(w->temp, sizeof w->temp, "%s.tmp", w->name);
-    w->pages = page_writer_new();
+    w->pages = page_writer_new(o->compression);
     w->block = w->pages ? block_writer_new(w->pages) : NULL;
     bool ok = w->block ? io_openat(dirfd, w->temp, O_WRONLY | O_CREAT | O_TRUNC, 0640, &w->fd, e) : err_nomem(e);
+    ok = ok && (!o->reserve || io_allocate(w->fd, o->reserve, w->temp, e));
     if (!ok) {
         part_writer_close(w);
         return false;
@@ -217,6 +228,23 @@ static void put_totals(const struct part_writer *w, uint8_t f[static PART_FOOTER
     put_le64(f + 56, (uint64_t)max_ts);
 }
 
+static void put_inputs(const struct part_tail *tail, struct buf *out)
+{
+    uint8_t h[8] = {PART_ITEM_INPUTS};
+    size_t n = 8 * tail->n_inputs;
+    ASSERT(tail->n_inputs <= PART_INPUTS_MAX);
+    if (!n)
+        return;
+    h[1] = (uint8_t)n;
+    h[2] = (uint8_t)(n >> 8);
+    h[3] = (uint8_t)(n >> 16);
+    buf_put(out, h, PART_ITEM_HEAD);
+    for (size_t i = 0; i < tail->n_inputs; i++) {
+        put_le64(h, tail->inputs[i]);
+        buf_put(out, h, 8);
+    }
+}
+
 static bool file_end(struct part_writer *w, const struct part_tail *tail, struct err *e)
 {
     SCOPED(buf_done) struct buf raw = {0};
@@ -233,16 +261,23 @@ static bool file_end(struct part_writer *w, const struct part_tail *tail, struct
     put_le64(f + 72, tail->end_seq);
     put_le16(f + 80, tail->index);
     put_le16(f + 82, tail->of);
+    put_le32(f + 84, tail->level);
     put_le64(f + 96, tail->duplicates);
-    put_le32(t, sizeof f);
+    buf_reset(&raw);
+    buf_put(&raw, f, sizeof f);
+    put_inputs(tail, &raw);
+    if (!buf_ok(&raw, e))
+        return false;
+    put_le32(t, (uint32_t)raw.n);
     put_le16(t + 8, PART_MAJOR);
     put_le16(t + 10, PART_MINOR);
-    put_le64(t + 16, part_writer_bytes(w) + sizeof f + sizeof t);
+    put_le64(t + 16, part_writer_bytes(w) + raw.n + sizeof t);
     memcpy(t + 24, PART_MAGIC, 8);
-    put_le32(t + 4, crc32c(crc32c(crc32c(0, f, sizeof f), t, 4), t + 8, sizeof t - 8));
-    buf_put(&w->file, f, sizeof f);
+    put_le32(t + 4, crc32c(crc32c(crc32c(0, raw.p, raw.n), t, 4), t + 8, sizeof t - 8));
+    buf_sv(&w->file, buf_view(&raw));
     buf_put(&w->file, t, sizeof t);
-    return buf_ok(&w->file, e) && file_drain(w, 0, e) && io_datasync(w->fd, w->temp, e);
+    return buf_ok(&w->file, e) && file_drain(w, 0, e) && (!w->o.reserve || io_truncate(w->fd, w->file_at, w->temp, e)) &&
+           io_datasync(w->fd, w->temp, e);
 }
 
 bool part_writer_finish(struct part_writer *w, const struct part_tail *tail, struct err *e)

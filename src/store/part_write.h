@@ -5,9 +5,17 @@
 #pragma once
 #include "store/part.h"
 
+struct part_writer_options {
+    int compression;     /* level of zstd */
+    uint64_t reserve;    /* bytes of disk to ask for at once, so that a full one shows before the work is done */
+    uint64_t sync_every; /* so many bytes are synced behind each other, for a finish that stalls nobody's fsync; 0: at the end */
+    bool drop_cache;     /* and need not stay in memory */
+};
+
 struct part_writer;
 /* Begins part `id` in `dirfd` (borrowed), under a temporary name. */
-MUST_USE bool part_writer_open(int dirfd, uint64_t id, struct part_writer **ret, struct err *e);
+MUST_USE bool part_writer_open(int dirfd, uint64_t id, const struct part_writer_options *o, struct part_writer **ret,
+                               struct err *e);
 /* The next stream; at least one row must follow. `bytes`: of its lines, about; a fat stream begins a block of its own. */
 MUST_USE bool part_writer_stream(struct part_writer *w, struct stream *st, uint64_t bytes, struct err *e);
 /* Its next row: row `row` of `c`. That no two are equal is the caller's business. `c` must live until part_writer_blocks() is
@@ -19,6 +27,9 @@ uint64_t part_writer_bytes(const struct part_writer *w);  /* of the file so far 
 struct part_tail { /* what the footer says beside the rows */
     uint64_t first_seq, end_seq, duplicates;
     uint16_t index, of;
+    uint32_t level;
+    const uint64_t *inputs; /* ids of the parts it stands for, at most PART_INPUTS_MAX */
+    size_t n_inputs;
 };
 /* Afterwards the file is complete, synced, and has its name. There must be rows. */
 MUST_USE bool part_writer_finish(struct part_writer *w, const struct part_tail *tail, struct err *e);

@@ -71,7 +71,7 @@ static bool note_id(void *ctx, const char *name, struct err *e)
     struct recovery *r = ctx;
     uint64_t id;
     if (part_id_of_name(sv_of(name), &id))
-        r->st->next_part_id = MAX(r->st->next_part_id, id + 1);
+        r->st->next_part_id = MAX(atomic_load(&r->st->next_part_id), id + 1);
     return true;
 }
 

@@ -31,6 +31,7 @@ struct store {
     struct catalog *catalog;
 
     struct head head;              /* has its own lock */
+    _Atomic uint64_t next_part_id;
     struct part_set parts;         /* under head.mu */
     _Atomic int64_t pending_bytes; /* memory of pushes under way */
     _Atomic bool closing;
@@ -44,7 +45,6 @@ struct store {
     bool flusher_started;
 
     /* the flusher's (recovery's before it starts) */
-    uint64_t next_part_id;
     struct part_set written;       /* parts complete on disk whose edit is not in force yet */
     bool is_written;
 };
