@@ -6,8 +6,8 @@ turn with it, on the same requests.
 usage: store_bench.py WEIR [--payload FILE (or BENCH_PAYLOAD)] [--records N] [--runs 3] [--conns 4] [-n 7] [--peer FILE]
                       [--json FILE] [--dir DIR] [--keep] [--option=--durability=off]
 
-The payload holds, per request, a u32 LE length and a serialized ExportLogsServiceRequest; FILE.json describes it. Without
-one it is generated (bench/gen.py): deterministic but for the time of day, no other files needed.
+The payload holds, per request, a u32 LE length and a serialized ExportLogsServiceRequest; FILE.json describes it (see
+bench/gen.py). Without one it is generated: deterministic but for the time of day, no other files needed.
 
 A peer's FILE is JSON in the form of WEIR below: its command ({dir} and {port} are filled in), where to push, what to ask
 for a flush, and under our names the queries, each [path, {parameter: value}]. @start@, @end@ (ns, whole minutes),
