@@ -18,7 +18,7 @@ includes flushing and merging in the background. Peak RSS includes mapped files;
 Answers are compared by one figure each: lines of a log query, the sum of all values of a metric query. Machines are noisy:
 medians of the runs are printed, for queries also the least; and what a fixed piece of work cost beside each run.
 """
-import argparse, http.client, json, mmap, os, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.parse, zlib
+import argparse, concurrent.futures, http.client, json, mmap, os, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.parse, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALL, GATEWAY, WORKER = '{service_name=~".+"}', '{service_name="gateway"}', '{service_name="worker"}'
@@ -217,12 +217,10 @@ def send_all(server, bodies, conns):
                     break
                 time.sleep(0.05)
 
-    threads = [threading.Thread(target=work) for _ in range(conns)]
     began = time.time()
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    with concurrent.futures.ThreadPoolExecutor(conns) as pool:
+        for done in [pool.submit(work) for _ in range(conns)]:
+            done.result()
     return time.time() - began, len(refused)
 
 
