@@ -18,7 +18,8 @@ includes flushing and merging in the background. Peak RSS includes mapped files;
 Answers are compared by one figure each: lines of a log query, the sum of all values of a metric query. Machines are noisy:
 medians of the runs are printed, for queries also the least; and what a fixed piece of work cost beside each run.
 """
-import argparse, concurrent.futures, http.client, json, mmap, os, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.parse, zlib
+import argparse, concurrent.futures, http.client, json, mmap, os, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile
+import threading, time, urllib.parse, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALL, GATEWAY, WORKER = '{service_name=~".+"}', '{service_name="gateway"}', '{service_name="worker"}'
@@ -296,7 +297,8 @@ def print_tables(names, results):
     print(f"  {'':38}" + "".join(f"{name:>22}" for name in names))
     for key, text in FIGURES.items():
         print(f"  {text:38}" + "".join(f"{statistics.median(r[key] for r in results[name]):22,.2f}" for name in names))
-    print(f"\n  {'query, ms':24}" + "".join(f"{name[:20]:>22} {'median':>8} {'CPU':>8} {'answer':>13}" for name in [names[0] + ", least", *names[1:]]))
+    head = "".join(f"{name[:15] + ', least':>22} {'median':>8} {'CPU':>8} {'answer':>13}" for name in names)
+    print(f"\n  {'query, ms':24}{head}")
     for query in WEIR["queries"]:
         cells, answers = "", []
         for name in names:
