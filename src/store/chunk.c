@@ -12,16 +12,17 @@ void chunk_unref(struct chunk *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
-    free(c->ts);
-    free(c->stream);
-    free(c->line_end);
-    free(c->meta_end);
-    free(c->hash);
-    free(c->lines);
-    free(c->meta);
-    free(c->pairs);
-    free(c->strings);
-    free(c->streams);
+    if (!c->whole) {
+        free(c->ts);
+        free(c->stream);
+        free(c->line_end);
+        free(c->meta_end);
+        free(c->lines);
+        free(c->meta);
+        free(c->pairs);
+        free(c->strings);
+        free(c->streams);
+    }
     free(c);
 }
 
@@ -37,11 +38,10 @@ uint64_t row_hash_pair(struct label l)
 
 void chunk_builder_done(struct chunk_builder *b)
 {
-    vec_done(&b->ts);
-    vec_done(&b->stream);
-    vec_done(&b->line_end);
-    vec_done(&b->meta_end);
-    vec_done(&b->hash);
+    free(b->ts);
+    free(b->stream);
+    free(b->line_end);
+    free(b->meta_end);
     vec_done(&b->meta);
     vec_done(&b->pairs);
     vec_done(&b->streams);
@@ -59,17 +59,20 @@ static bool pair_is(const struct chunk_builder *b, const struct pair *p, struct 
 }
 
 /* Open addressing with numbers: a slot holds 1 + the index of an item, whose hash `hash_of` tells. */
-static bool slots_grow(uint32_t **slots, size_t *n_slots, size_t n_items, uint64_t (*hash_of)(const void *, size_t),
+static bool slots_grow(uint32_t **slots, size_t *n_slots, size_t n_used, size_t n_items, uint64_t (*hash_of)(const void *, size_t),
                        const void *items)
 {
-    if ((n_items + 1) * 2 <= *n_slots)
+    if ((n_used + 1) * 2 <= *n_slots)
         return true;
     size_t n = *n_slots ? *n_slots * 2 : 64;
     uint32_t *bigger = calloc(n, sizeof *bigger);
     if (!bigger)
         return false;
     for (size_t k = 0; k < n_items; k++) {
-        size_t i = hash_of(items, k) & (n - 1);
+        uint64_t h = hash_of(items, k);
+        if (!h) /* a pair that nobody will look for */
+            continue;
+        size_t i = h & (n - 1);
         while (bigger[i])
             i = (i + 1) & (n - 1);
         bigger[i] = (uint32_t)k + 1;
@@ -116,9 +119,27 @@ static bool name_put(struct chunk_builder *b, sv name, uint32_t *ret_at)
     return true;
 }
 
+static bool pair_put(struct chunk_builder *b, struct label l, uint64_t hash)
+{
+    struct pair p = {.name_n = (uint32_t)l.name.n, .value_n = (uint32_t)l.value.n, .hash = hash};
+    if (b->pairs.n >= UINT32_MAX - 1 || !name_put(b, l.name, &p.name_at) || !string_put(b, l.value, &p.value_at) ||
+        !vec_push(&b->pairs))
+        return false;
+    b->pairs.at[b->pairs.n - 1] = p;
+    return true;
+}
+
+bool chunk_builder_new_pair(struct chunk_builder *b, struct label l, uint32_t *ret)
+{
+    if (!pair_put(b, l, 0))
+        return false;
+    *ret = (uint32_t)b->pairs.n - 1;
+    return true;
+}
+
 bool chunk_builder_pair(struct chunk_builder *b, struct label l, uint64_t hash, uint32_t *ret)
 {
-    if (!slots_grow(&b->slots, &b->n_slots, b->pairs.n, pair_hash_at, b->pairs.at))
+    if (!slots_grow(&b->slots, &b->n_slots, b->n_slotted, b->pairs.n, pair_hash_at, b->pairs.at))
         return false;
     size_t i = hash & (b->n_slots - 1);
     for (; b->slots[i]; i = (i + 1) & (b->n_slots - 1)) {
@@ -128,13 +149,11 @@ bool chunk_builder_pair(struct chunk_builder *b, struct label l, uint64_t hash, 
             return true;
         }
     }
-    struct pair p = {.name_n = (uint32_t)l.name.n, .value_n = (uint32_t)l.value.n, .hash = hash};
-    if (b->pairs.n >= UINT32_MAX - 1 || !name_put(b, l.name, &p.name_at) || !string_put(b, l.value, &p.value_at) ||
-        !vec_push(&b->pairs))
+    if (!pair_put(b, l, hash))
         return false;
-    b->pairs.at[b->pairs.n - 1] = p;
     *ret = (uint32_t)b->pairs.n - 1;
     b->slots[i] = (uint32_t)b->pairs.n;
+    b->n_slotted++;
     return true;
 }
 
@@ -144,7 +163,7 @@ static bool stream_slot(struct chunk_builder *b, struct stream *st, uint32_t *re
         *ret = b->last_stream;
         return true;
     }
-    if (!slots_grow(&b->stream_slots, &b->n_stream_slots, b->streams.n, stream_hash_at, b->streams.at))
+    if (!slots_grow(&b->stream_slots, &b->n_stream_slots, b->streams.n, b->streams.n, stream_hash_at, b->streams.at))
         return false;
     size_t i = hash_pointer(st) & (b->n_stream_slots - 1);
     for (; b->stream_slots[i]; i = (i + 1) & (b->n_stream_slots - 1)) {
@@ -163,33 +182,46 @@ static bool stream_slot(struct chunk_builder *b, struct stream *st, uint32_t *re
     return true;
 }
 
-bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stream *st, sv line, const uint32_t *ids,
-                       size_t n_ids)
+static bool column_grow(void *column, size_t cap, size_t size)
 {
-    size_t rows = b->ts.n + 1;
+    void **at = column, *more = realloc(*at, cap * size);
+    if (more)
+        *at = more;
+    return more;
+}
+
+static bool rows_grow(struct chunk_builder *b)
+{
+    size_t cap = b->cap ? b->cap * 2 : 256;
+    if (!column_grow(&b->ts, cap, sizeof *b->ts) || !column_grow(&b->stream, cap, sizeof *b->stream) ||
+        !column_grow(&b->line_end, cap, sizeof *b->line_end) || !column_grow(&b->meta_end, cap, sizeof *b->meta_end))
+        return false;
+    b->cap = cap;
+    return true;
+}
+
+uint32_t *chunk_builder_ids(struct chunk_builder *b, size_t n_ids)
+{
+    /* one more than asked for: none is no reason to have no place */
+    return b->meta.n + n_ids <= UINT32_MAX && vec_reserve(&b->meta, b->meta.n + n_ids + 1) ? b->meta.at + b->meta.n : NULL;
+}
+
+bool chunk_builder_row(struct chunk_builder *b, int64_t ts, struct stream *st, sv line, size_t n_ids)
+{
     uint32_t slot;
-    if (b->lines.n + line.n > UINT32_MAX || b->meta.n + n_ids > UINT32_MAX || !vec_reserve(&b->ts, rows) ||
-        !vec_reserve(&b->stream, rows) || !vec_reserve(&b->line_end, rows) || !vec_reserve(&b->meta_end, rows) ||
-        !vec_reserve(&b->hash, rows) || !vec_reserve(&b->meta, b->meta.n + n_ids) || !stream_slot(b, st, &slot))
+    if ((b->n == b->cap && !rows_grow(b)) || b->lines.n + line.n > UINT32_MAX || !stream_slot(b, st, &slot))
         return false;
     buf_sv(&b->lines, line);
-    bool ok = !b->lines.failed;
-    b->lines.failed = ERR_NONE;
-    if (!ok)
+    if (b->lines.failed) {
+        b->lines.failed = ERR_NONE;
         return false;
-    uint64_t hash = row_hash_line(line);
-    for (size_t i = 0; i < n_ids; i++) {
-        b->meta.at[b->meta.n + i] = ids[i];
-        hash = hash_join(hash, b->pairs.at[ids[i]].hash);
     }
+    size_t r = b->n++;
     b->meta.n += n_ids;
-    size_t r = b->ts.n++;
-    b->ts.at[r] = ts;
-    b->stream.at[r] = slot;
-    b->line_end.at[r] = (uint32_t)b->lines.n;
-    b->meta_end.at[r] = (uint32_t)b->meta.n;
-    b->hash.at[r] = hash;
-    b->stream.n = b->line_end.n = b->meta_end.n = b->hash.n = b->ts.n;
+    b->ts[r] = ts;
+    b->stream[r] = slot;
+    b->line_end[r] = (uint32_t)b->lines.n;
+    b->meta_end[r] = (uint32_t)b->meta.n;
     struct chunk_stream *cs = &b->streams.at[slot];
     cs->rows++;
     cs->bytes += line.n;
@@ -198,53 +230,75 @@ bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stream *st, s
     return true;
 }
 
-/* Gives back what a doubling column has too much; the column stays as it is when that fails. */
-#define COLUMN_TAKE(c, field, v)                                                                                  \
-    do {                                                                                                          \
-        size_t bytes_ = (v)->n * sizeof *(v)->at;                                                                 \
-        void *less_ = (v)->n < (v)->cap ? realloc((v)->at, bytes_ ? bytes_ : 1) : (v)->at;                        \
-        (c)->field = less_ ? less_ : (void *)(v)->at;                                                             \
-        (c)->memory += bytes_;                                                                                    \
-        (v)->at = NULL;                                                                                           \
-        (v)->n = (v)->cap = 0;                                                                                    \
-    } while (0)
-
-static char *bytes_take(struct buf *b, size_t *memory)
+bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stream *st, sv line, const uint32_t *ids, size_t n_ids)
 {
-    size_t n;
-    char *p = buf_take(b, &n), *less = realloc(p, n ? n : 1);
-    *memory += n;
-    return less ? less : p;
+    uint32_t *to = chunk_builder_ids(b, n_ids);
+    if (!to)
+        return false;
+    if (n_ids)
+        memcpy(to, ids, n_ids * sizeof *to);
+    return chunk_builder_row(b, ts, st, line, n_ids);
+}
+
+/* What an ordinary chunk needs stays; what one giant record asked for does not. */
+enum { KEEP_ROWS = 16384, KEEP_BYTES = 4 << 20, KEEP_SLOTS = 16384 };
+
+void chunk_builder_reset(struct chunk_builder *b)
+{
+    if (b->cap > KEEP_ROWS || b->meta.cap * sizeof *b->meta.at > KEEP_BYTES || b->pairs.cap * sizeof *b->pairs.at > KEEP_BYTES ||
+        b->streams.cap > KEEP_ROWS || b->lines.cap > KEEP_BYTES || b->strings.cap > KEEP_BYTES || b->n_slots > KEEP_SLOTS ||
+        b->n_stream_slots > KEEP_SLOTS) {
+        chunk_builder_done(b);
+        return;
+    }
+    b->n = b->meta.n = b->pairs.n = b->streams.n = b->n_slotted = 0;
+    buf_reset(&b->lines);
+    buf_reset(&b->strings);
+    if (b->n_slots)
+        memset(b->slots, 0, b->n_slots * sizeof *b->slots);
+    if (b->n_stream_slots)
+        memset(b->stream_slots, 0, b->n_stream_slots * sizeof *b->stream_slots);
+    b->last_stream = 0;
+    memset(b->names, 0, sizeof b->names);
+}
+
+/* Puts a column behind the ones before it. */
+static void *column_put(char **at, const void *from, size_t bytes)
+{
+    void *to = *at;
+    if (bytes)
+        memcpy(to, from, bytes);
+    *at += bytes;
+    return to;
 }
 
 struct chunk *chunk_builder_take(struct chunk_builder *b)
 {
-    struct chunk *c = calloc(1, sizeof *c);
+    size_t rows = b->n, ids = b->meta.n;
+    /* by alignment: eight bytes, four, one */
+    size_t total = sizeof(struct chunk) + rows * (sizeof *b->ts + 3 * sizeof(uint32_t)) + ids * sizeof *b->meta.at +
+                   b->pairs.n * sizeof *b->pairs.at + b->streams.n * sizeof *b->streams.at + b->lines.n + b->strings.n;
+    struct chunk *c = malloc(total);
     if (!c)
         return NULL;
+    *c = (struct chunk){.n = (uint32_t)rows, .n_streams = (uint32_t)b->streams.n, .n_pairs = (uint32_t)b->pairs.n,
+                        .min_ts = INT64_MAX, .max_ts = INT64_MIN, .line_bytes = b->lines.n, .memory = total, .whole = true};
     atomic_init(&c->refs, 1);
-    c->n = (uint32_t)b->ts.n;
-    c->n_streams = (uint32_t)b->streams.n;
-    c->n_pairs = (uint32_t)b->pairs.n;
-    c->min_ts = INT64_MAX;
-    c->max_ts = INT64_MIN;
     for (uint32_t i = 0; i < c->n_streams; i++) {
         c->min_ts = MIN(c->min_ts, b->streams.at[i].min_ts);
         c->max_ts = MAX(c->max_ts, b->streams.at[i].max_ts);
     }
-    c->line_bytes = b->lines.n;
-    c->memory = sizeof *c;
-    COLUMN_TAKE(c, ts, &b->ts);
-    COLUMN_TAKE(c, stream, &b->stream);
-    COLUMN_TAKE(c, line_end, &b->line_end);
-    COLUMN_TAKE(c, meta_end, &b->meta_end);
-    COLUMN_TAKE(c, hash, &b->hash);
-    COLUMN_TAKE(c, meta, &b->meta);
-    COLUMN_TAKE(c, pairs, &b->pairs);
-    COLUMN_TAKE(c, streams, &b->streams);
-    c->lines = bytes_take(&b->lines, &c->memory);
-    c->strings = bytes_take(&b->strings, &c->memory);
-    chunk_builder_done(b);
+    char *at = (char *)(c + 1);
+    c->ts = column_put(&at, b->ts, rows * sizeof *b->ts);
+    c->pairs = column_put(&at, b->pairs.at, b->pairs.n * sizeof *b->pairs.at);
+    c->streams = column_put(&at, b->streams.at, b->streams.n * sizeof *b->streams.at);
+    c->stream = column_put(&at, b->stream, rows * sizeof *b->stream);
+    c->line_end = column_put(&at, b->line_end, rows * sizeof *b->line_end);
+    c->meta_end = column_put(&at, b->meta_end, rows * sizeof *b->meta_end);
+    c->meta = column_put(&at, b->meta.at, ids * sizeof *b->meta.at);
+    c->lines = column_put(&at, b->lines.p, b->lines.n);
+    c->strings = column_put(&at, b->strings.p, b->strings.n);
+    chunk_builder_reset(b);
     return c;
 }
 
@@ -254,7 +308,7 @@ static bool rows_copy(struct chunk_builder *b, const struct chunk *c)
     uint32_t *row_ids = malloc(row_ids_cap * sizeof *row_ids);
     bool ok = ids && row_ids;
     for (uint32_t i = 0; ok && i < c->n_pairs; i++)
-        ok = chunk_builder_pair(b, chunk_pair(c, i), c->pairs[i].hash, &ids[i]);
+        ok = chunk_builder_pair(b, chunk_pair(c, i), chunk_pair_hash(c, i), &ids[i]);
     for (uint32_t r = 0; ok && r < c->n; r++) {
         uint32_t n;
         const uint32_t *meta = chunk_meta(c, r, &n);

@@ -1,9 +1,11 @@
 /* chunk.h - rows in memory, by columns: what the head is made of.
  * (1) A chunk is built by one thread and immutable afterwards; references are counted. So readers take no lock and a
  *     snapshot is a list of pointers.
- * (2) Metadata pairs (name, value) are kept once per chunk; a row has the ids of its pairs, in the order of their names.
+ * (2) A row has the ids of its metadata pairs (name, value), in the order of their names. Equal ids are equal pairs; a pair that
+ *     is new in nearly every row (a time, a trace id) may stand more than once, since looking for it costs more than it saves.
  * (3) Rows stand in the order they were accepted.
- * The builder asks for memory per column as it grows, never per row. */
+ * The builder keeps its columns from chunk to chunk and asks for memory as they grow, never per row; a finished chunk is one
+ * piece of memory of just its size. */
 #pragma once
 #include "base/vec.h"
 #include "store/stream.h"
@@ -13,7 +15,7 @@ enum { CHUNK_MAX_ROWS = 65536, CHUNK_MAX_BYTES = 1 << 20, CHUNK_MAX_STRINGS = 4 
 
 struct pair { /* of the chunk's strings */
     uint32_t name_at, name_n, value_at, value_n;
-    uint64_t hash;
+    uint64_t hash; /* 0: not computed, see chunk_pair_hash() */
 };
 
 struct chunk_stream { /* totals of one stream in a chunk */
@@ -30,7 +32,6 @@ struct chunk {
     uint32_t *stream;   /* index into streams */
     uint32_t *line_end; /* of row i in `lines`; it starts where row i - 1 ends */
     uint32_t *meta_end; /* of row i in `meta` */
-    uint64_t *hash;     /* of line and metadata: equal rows have equal hashes */
     char *lines;
     uint32_t *meta;     /* pair ids */
     struct pair *pairs;
@@ -40,6 +41,7 @@ struct chunk {
     int64_t min_ts, max_ts;
     uint64_t line_bytes;
     size_t memory;      /* bytes it holds */
+    bool whole;         /* the columns stand behind this struct; else each has its own memory */
 };
 
 struct chunk *chunk_ref(struct chunk *c);
@@ -62,37 +64,52 @@ static inline struct label chunk_pair(const struct chunk *c, uint32_t id)
     return (struct label){{c->strings + p->name_at, p->name_n}, {c->strings + p->value_at, p->value_n}};
 }
 
-/* The hash of a row's content, from its line and its pairs' hashes in order; a part's reader makes the same. Of this process
- * only: its seed is random. */
+/* The hash of a row's content, from its line and its pairs' hashes in order. Of this process only: its seed is random. */
 uint64_t row_hash_line(sv line);
 uint64_t row_hash_pair(struct label l);
+static inline uint64_t chunk_pair_hash(const struct chunk *c, uint32_t id)
+{
+    uint64_t h = c->pairs[id].hash;
+    return h ? h : row_hash_pair(chunk_pair(c, id));
+}
 
 struct chunk_builder {
-    VEC(int64_t) ts;
-    VEC(uint32_t) stream;
-    VEC(uint32_t) line_end;
-    VEC(uint32_t) meta_end;
-    VEC(uint64_t) hash;
+    size_t n, cap; /* rows: of the four columns */
+    int64_t *ts;
+    uint32_t *stream, *line_end, *meta_end;
     VEC(uint32_t) meta;
     VEC(struct pair) pairs;
     VEC(struct chunk_stream) streams;
     struct buf lines, strings;
-    uint32_t *slots; /* open addressing over pairs: id + 1 */
-    size_t n_slots;
+    uint32_t *slots; /* open addressing over the pairs that are looked for: id + 1 */
+    size_t n_slots, n_slotted;
     uint32_t *stream_slots; /* the same over streams */
     size_t n_stream_slots;
     uint32_t last_stream; /* where the previous row's stream stands */
     struct { uint32_t at, n; } names[64]; /* names kept lately: their bytes are shared */
 };
 void chunk_builder_done(struct chunk_builder *b);
+/* Empties it, as chunk_builder_take() does; keeps ordinary amounts of memory for the next chunk. */
+void chunk_builder_reset(struct chunk_builder *b);
 /* The id of a pair in the chunk being built; false when out of memory. */
 MUST_USE bool chunk_builder_pair(struct chunk_builder *b, struct label l, uint64_t hash, uint32_t *ret);
+/* The same for a pair that is hardly there yet: it is not looked for. */
+MUST_USE bool chunk_builder_new_pair(struct chunk_builder *b, struct label l, uint32_t *ret);
+static inline struct label chunk_builder_label(const struct chunk_builder *b, uint32_t id)
+{
+    const struct pair *p = &b->pairs.at[id];
+    return (struct label){{b->strings.p + p->name_at, p->name_n}, {b->strings.p + p->value_at, p->value_n}};
+}
 /* A row whose pairs are `ids`, in order of their names. On false nothing was added. */
 MUST_USE bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stream *st, sv line, const uint32_t *ids,
                                 size_t n_ids);
+/* The same in two steps, for ids that are put where they will stay: room for `n_ids` of them (NULL: out of memory), then the
+ * row. */
+uint32_t *chunk_builder_ids(struct chunk_builder *b, size_t n_ids);
+MUST_USE bool chunk_builder_row(struct chunk_builder *b, int64_t ts, struct stream *st, sv line, size_t n_ids);
 static inline bool chunk_builder_full(const struct chunk_builder *b)
 {
-    return b->ts.n >= CHUNK_MAX_ROWS || b->lines.n >= CHUNK_MAX_BYTES || b->strings.n >= CHUNK_MAX_STRINGS ||
+    return b->n >= CHUNK_MAX_ROWS || b->lines.n >= CHUNK_MAX_BYTES || b->strings.n >= CHUNK_MAX_STRINGS ||
            b->meta.n >= CHUNK_MAX_META;
 }
 /* Hands the rows over as a chunk and empties the builder. NULL when out of memory (the builder is then as before). */

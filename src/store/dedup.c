@@ -2,7 +2,7 @@
 #include "store/dedup.h"
 #include "store/hash.h"
 
-enum { LINEAR_MAX = 16 };
+enum { LINEAR_MAX = 16 }; /* hashing a row costs more than comparing it with a few, of which most differ in length */
 
 /* The table is filled anew when a crowd passes LINEAR_MAX, so nothing need be cleared here. */
 void dedup_reset(struct dedup *d)
@@ -22,13 +22,11 @@ void dedup_done(struct dedup *d)
 
 static uint64_t row_hash(const struct chunk *c, uint32_t row)
 {
-    if (c->hash)
-        return c->hash[row];
     uint32_t n;
     const uint32_t *ids = chunk_meta(c, row, &n);
     uint64_t h = row_hash_line(chunk_line(c, row));
     for (uint32_t i = 0; i < n; i++)
-        h = hash_join(h, row_hash_pair(chunk_pair(c, ids[i])));
+        h = hash_join(h, chunk_pair_hash(c, ids[i]));
     return h;
 }
 
@@ -54,6 +52,8 @@ static bool slots_fill(struct dedup *d)
     uint32_t *slots = calloc(n, sizeof *slots);
     if (!slots)
         return false;
+    for (size_t k = d->n_slots ? d->rows.n : 0; k < d->rows.n; k++)
+        d->rows.at[k].hash = row_hash(d->rows.at[k].c, d->rows.at[k].row);
     for (size_t k = 0; k < d->rows.n; k++) {
         size_t i = d->rows.at[k].hash & (n - 1);
         while (slots[i])
@@ -79,7 +79,7 @@ bool dedup_row(struct dedup *d, int64_t ts, const struct chunk *c, uint32_t row,
     if (d->rows.n && d->ts != ts)
         dedup_reset(d);
     d->ts = ts;
-    struct dedup_row r = {c, row, row_hash(c, row)};
+    struct dedup_row r = {c, row, 0};
     *ret_twice = false;
     if (d->rows.n < LINEAR_MAX) {
         for (size_t i = 0; i < d->rows.n; i++)
@@ -91,6 +91,7 @@ bool dedup_row(struct dedup *d, int64_t ts, const struct chunk *c, uint32_t row,
     }
     if ((d->rows.n + 1) * 2 > d->n_slots && !slots_fill(d))
         return false;
+    r.hash = row_hash(c, row);
     size_t i = r.hash & (d->n_slots - 1);
     for (; d->slots[i]; i = (i + 1) & (d->n_slots - 1))
         if (rows_equal(&d->rows.at[d->slots[i] - 1], &r)) {

@@ -1,11 +1,11 @@
 /* dedup.h - "shown once": among rows of one stream and one time, is this one's line and metadata new? Rows are compared in
- * full; hashes only pick whom to compare with, so a crafted collision costs time and never a row. */
+ * full; hashes only pick whom to compare with where many stand at one time, so a crafted collision costs time and never a row. */
 #pragma once
 #include "store/chunk.h"
 
 struct dedup {
     int64_t ts;
-    VEC(struct dedup_row { const struct chunk *c; uint32_t row; uint64_t hash; }) rows; /* different from each other */
+    VEC(struct dedup_row { const struct chunk *c; uint32_t row; uint64_t hash; /* 0 without slots */ }) rows; /* different from each other */
     uint32_t *slots; /* over rows once there are many: 1 + index */
     size_t n_slots;
 };

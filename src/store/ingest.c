@@ -270,7 +270,7 @@ static bool check_row(struct ingest_run *run, const struct stream *st, int64_t t
 
 static bool chunk_close(struct ingest_run *run)
 {
-    if (!run->b.ts.n)
+    if (!run->b.n)
         return true;
     struct chunk **room = vec_push(&run->out->chunks);
     if (!room)

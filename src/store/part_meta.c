@@ -94,7 +94,7 @@ static bool place_of(struct meta_writer *w, const struct chunk *c, uint32_t id, 
 {
     uint32_t mine;
     struct label l = chunk_pair(c, id);
-    if (!chunk_builder_pair(&w->pairs, l, c->pairs[id].hash, &mine))
+    if (!chunk_builder_pair(&w->pairs, l, chunk_pair_hash(c, id), &mine))
         return false;
     *ret_new = mine == w->places.n;
     if (*ret_new) {
