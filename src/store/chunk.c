@@ -26,6 +26,39 @@ void chunk_unref(struct chunk *c)
     free(c);
 }
 
+bool chunk_key(const struct chunk *c, sv name, struct key_column *ret)
+{
+    size_t n = 0, id_bytes = (c->n + (c->n & 1)) * sizeof(uint32_t); /* keeps what follows aligned */
+    uint32_t *value_of = calloc(c->n_pairs + 1, sizeof *value_of); /* by pair: 1 + index among the name's values */
+    for (uint32_t p = 0; value_of && p < c->n_pairs; p++)
+        if (sv_eq(chunk_pair(c, p).name, name))
+            value_of[p] = (uint32_t)++n;
+    size_t memory = id_bytes + (n + 1) * sizeof(sv);
+    char *owned = value_of ? calloc(1, memory) : NULL;
+    if (!owned) {
+        free(value_of);
+        return false;
+    }
+    uint32_t *id = (uint32_t *)(void *)owned;
+    sv *values = (sv *)(void *)(owned + id_bytes);
+    for (uint32_t p = 0; n && p < c->n_pairs; p++)
+        if (value_of[p])
+            values[value_of[p] - 1] = chunk_pair(c, p).value;
+    for (uint32_t r = 0, k = 0; n && r < c->n; r++)
+        for (; k < c->meta_end[r]; k++)
+            if (!id[r])
+                id[r] = value_of[c->meta[k]];
+    free(value_of);
+    *ret = (struct key_column){(uint32_t)n, values, id, owned, memory};
+    return true;
+}
+
+void key_column_done(struct key_column *k)
+{
+    free(k->owned);
+    *k = (struct key_column){0};
+}
+
 uint64_t row_hash_line(sv line)
 {
     return hash_bytes(line);

@@ -8,6 +8,7 @@
  * piece of memory of just its size. */
 #pragma once
 #include "base/vec.h"
+#include "store/key_column.h"
 #include "store/stream.h"
 
 enum { CHUNK_MAX_ROWS = 65536, CHUNK_MAX_BYTES = 1 << 20, CHUNK_MAX_STRINGS = 4 << 20, CHUNK_MAX_META = 1 << 20 };
@@ -63,6 +64,9 @@ static inline struct label chunk_pair(const struct chunk *c, uint32_t id)
     const struct pair *p = &c->pairs[id];
     return (struct label){{c->strings + p->name_at, p->name_n}, {c->strings + p->value_at, p->value_n}};
 }
+
+/* One name's metadata as a column. The views live as long as `c` and until key_column_done(). The chunk has its metadata. False: out of memory. */
+MUST_USE bool chunk_key(const struct chunk *c, sv name, struct key_column *ret);
 
 /* The hash of a row's content, from its line and its pairs' hashes in order. Of this process only: its seed is random. */
 uint64_t row_hash_line(sv line);

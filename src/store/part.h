@@ -71,6 +71,13 @@ MUST_USE bool part_read_block(struct part_reader *r, uint32_t block, struct chun
 /* Adds columns to a chunk read from that block, when they are not there yet. */
 MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 MUST_USE bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
+/* Clears pass[row] of the rows whose line does not pass all filters; *ret_exact: those that are left do pass. */
+struct scan_filter;
+MUST_USE bool part_filter_lines(struct part_reader *r, uint32_t block, struct chunk *c, const struct scan_filter *f, size_t n,
+                                uint8_t *pass, bool *ret_exact, struct err *e);
+/* One name's metadata; views as with chunk_key(). */
+MUST_USE bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv name, struct key_column *ret,
+                            struct err *e);
 uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */
 /* The block will not be read again soon: the system need not keep its bytes in memory. */
 void part_reader_forget(struct part_reader *r, uint32_t block);

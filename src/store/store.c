@@ -25,6 +25,7 @@ const struct option store_options[] = {
     O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
+    O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
     O(U64, max_records_per_request, "1000000", "most records of a request, else it is refused (400); 0: any"),
     O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
     O(U64, max_label_name_length, "1024", "longest label name; 0: any"),
@@ -73,6 +74,8 @@ static bool config_check(const struct store_config *cfg, struct err *e)
         return err_set(e, ERR_INVALID, "'streams_max_bytes' must be at least 64KiB");
     if (cfg->wal_max_bytes < 1 << 20)
         return err_set(e, ERR_INVALID, "'wal_max_bytes' must be at least 1MiB");
+    if (cfg->query_threads > CREW_MAX)
+        return err_set(e, ERR_INVALID, "'query_threads' must not be above %d", CREW_MAX);
     if (cfg->head_max_age < NS_PER_S)
         return err_set(e, ERR_INVALID, "'head_max_age' must be at least 1s");
     return true;
@@ -168,6 +171,7 @@ static void store_free(struct store *st)
     if (!st)
         return;
     spool_close(st->wal); /* its committer calls back until here */
+    crew_close(st->crew);
     head_done(&st->head);
     part_set_done(&st->parts);
     part_set_done(&st->written);
@@ -199,7 +203,8 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     cond_init(&st->flush_idle);
     head_init(&st->head);
     metrics_make(st);
-    if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) || !flush_start(st, e))
+    if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) ||
+        !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !flush_start(st, e))
         return err_ctx(e, "store '%s'", cfg->data_dir);
     store_gauges(st);
     *ret = TAKE(st);

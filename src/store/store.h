@@ -22,6 +22,7 @@ struct store_config { /* filled from store_options */
     int64_t head_max_age;
     uint64_t wal_max_bytes;
     uint64_t memory_max_bytes; /* push-back (503) above this */
+    uint64_t query_threads;    /* that read for queries; 0: one for each core */
     /* limits, Loki's names and texts */
     uint64_t max_records_per_request, max_line_size, max_label_name_length, max_label_value_length, max_label_names_per_series;
     uint64_t max_structured_metadata_size, max_structured_metadata_entries_count, max_streams_per_user;

@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "spool/spool.h"
 #include "store/catalog.h"
+#include "store/crew.h"
 #include "store/head.h"
 #include "store/part.h"
 #include "store/rejects.h"
@@ -29,6 +30,7 @@ struct store {
     struct registry *reg;
     struct spool *wal;
     struct catalog *catalog;
+    struct crew *crew;             /* reads for queries */
 
     struct head head;              /* has its own lock */
     _Atomic uint64_t next_part_id;

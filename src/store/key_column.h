@@ -1,0 +1,12 @@
+/* key_column.h - one name's metadata, as a column of a block: filters and groupings work on ids, and on each value once. */
+#pragma once
+#include "base/sv.h"
+
+struct key_column {
+    uint32_t n_values;
+    const sv *values;   /* different from each other */
+    const uint32_t *id; /* of each row: 0 when it has no such name, else 1 + index of its value */
+    void *owned;        /* memory of the two above */
+    size_t memory;
+};
+void key_column_done(struct key_column *k);
