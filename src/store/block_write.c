@@ -1,14 +1,25 @@
-/* block_write.c - see block_write.h: columns of the block at hand, and how each becomes a page. */
+/* block_write.c - see block_write.h. Rows are only noted as they come; the columns are made when the block ends. */
 #include "store/block_write.h"
 #include "base/varint.h"
+#include "store/ints.h"
+#include "store/keys.h"
+#include "store/lines.h"
 #include "store/part_meta.h"
+
+enum { BLOCK_META_BYTES = 16 << 20 }; /* of metadata, after which a block ends */
 
 struct block_writer {
     struct page_writer *pages; /* borrowed */
-    struct meta_writer *meta;
-    struct buf times, ords, lengths, lines, meta_raw; /* columns */
+    struct lines_encoder *lines;
+    struct keys_writer *keys;
+    struct meta_writer *tail;
+    VEC(struct row_ref) rows;
     VEC(int64_t) ts;
+    VEC(uint64_t) numbers;
+    VEC(uint32_t) line_end, ids;
+    struct buf times, ords, lengths, text, meta; /* columns */
     uint32_t ord_run, ord_value;
+    uint64_t meta_bytes;
     struct part_block block;
 };
 
@@ -18,8 +29,11 @@ struct block_writer *block_writer_new(struct page_writer *pages)
     if (!b)
         return NULL;
     b->pages = pages;
-    if (!(b->meta = meta_writer_new())) {
-        free(b);
+    b->lines = lines_encoder_new();
+    b->keys = keys_writer_new();
+    b->tail = meta_writer_new();
+    if (!b->lines || !b->keys || !b->tail) {
+        block_writer_free(b);
         return NULL;
     }
     return b;
@@ -29,21 +43,28 @@ void block_writer_free(struct block_writer *b)
 {
     if (!b)
         return;
-    struct buf *all[] = {&b->times, &b->ords, &b->lengths, &b->lines, &b->meta_raw};
+    struct buf *all[] = {&b->times, &b->ords, &b->lengths, &b->text, &b->meta};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         buf_done(all[i]);
-    meta_writer_free(b->meta);
+    lines_encoder_free(b->lines);
+    keys_writer_free(b->keys);
+    meta_writer_free(b->tail);
+    vec_done(&b->rows);
     vec_done(&b->ts);
+    vec_done(&b->numbers);
+    vec_done(&b->line_end);
+    vec_done(&b->ids);
     free(b);
 }
 
 static void columns_reset(struct block_writer *b)
 {
-    struct buf *columns[] = {&b->times, &b->ords, &b->lengths, &b->lines, &b->meta_raw};
+    struct buf *columns[] = {&b->times, &b->ords, &b->lengths, &b->text, &b->meta};
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         buf_reset(columns[i]);
-    b->ts.n = 0;
+    b->rows.n = b->ts.n = b->line_end.n = 0;
     b->ord_run = 0;
+    b->meta_bytes = 0;
     b->block = (struct part_block){0};
 }
 
@@ -58,29 +79,6 @@ static void put_number(struct buf *b, uint64_t v)
     buf_put(b, bytes, varint_put(bytes, v));
 }
 
-static bool page_out(struct block_writer *b, enum page_encoding enc, const struct buf *raw, struct buf *out,
-                     enum part_column col, struct err *e)
-{
-    return buf_ok(raw, e) && page_write(b->pages, enc, b->block.rows, buf_view(raw), out, &b->block.stored[col], e);
-}
-
-/* Times as differences in the coarsest of 1, 10^3, 10^6, 10^9 ns that divides them all: clocks of ms cost no zeros. */
-static void encode_times(struct block_writer *b)
-{
-    static const int64_t unit[] = {1, 1000, 1000000, 1000000000};
-    int k = 3;
-    for (size_t i = 0; k > 0 && i < b->ts.n; i++)
-        while (k > 0 && b->ts.at[i] % unit[k])
-            k--;
-    buf_char(&b->times, (char)(k * 3));
-    int64_t last = 0;
-    for (size_t i = 0; i < b->ts.n; i++) {
-        int64_t t = b->ts.at[i] / unit[k];
-        put_number(&b->times, zigzag((int64_t)((uint64_t)t - (uint64_t)last)));
-        last = t;
-    }
-}
-
 static void end_ord_run(struct block_writer *b)
 {
     if (!b->ord_run)
@@ -90,19 +88,79 @@ static void end_ord_run(struct block_writer *b)
     b->ord_run = 0;
 }
 
+static bool page_out(struct block_writer *b, enum page_encoding enc, const struct buf *raw, struct buf *out,
+                     enum part_column col, struct err *e)
+{
+    b->block.stored[col] = 0;
+    if (!raw->n)
+        return buf_ok(raw, e);
+    return buf_ok(raw, e) && page_write(b->pages, enc, b->block.rows, buf_view(raw), out, &b->block.stored[col], e);
+}
+
+static bool lengths_out(struct block_writer *b, struct buf *out, struct err *e)
+{
+    if (!vec_reserve(&b->numbers, b->rows.n))
+        return err_nomem(e);
+    for (size_t i = 0; i < b->rows.n; i++)
+        b->numbers.at[i] = b->line_end.at[i] - (i ? b->line_end.at[i - 1] : 0);
+    ints_put(&b->lengths, b->numbers.at, b->rows.n);
+    return page_out(b, PAGE_INTS, &b->lengths, out, COL_LENGTH, e);
+}
+
+static bool lines_out(struct block_writer *b, struct buf *out, struct err *e)
+{
+    const struct lines_encoded *x = buf_ok(&b->text, e) ? lines_encode(b->lines, b->text.p, b->line_end.at, b->block.rows) : NULL;
+    if (!x)
+        return b->text.failed ? false : err_nomem(e);
+    return page_out(b, PAGE_DICT, &x->dict, out, COL_DICT, e) && page_out(b, PAGE_IDS, &x->ids, out, COL_IDS, e) &&
+           page_out(b, PAGE_SLOTS, &x->slots, out, COL_SLOTS, e) && page_out(b, PAGE_TEXT, &x->text, out, COL_TEXT, e);
+}
+
+/* Metadata that has no column. */
+static bool tail_out(struct block_writer *b, struct buf *out, struct err *e)
+{
+    for (size_t i = 0; i < b->rows.n; i++) {
+        uint32_t n;
+        (void)chunk_meta(b->rows.at[i].c, b->rows.at[i].row, &n);
+        if (!vec_reserve(&b->ids, n))
+            return err_nomem(e);
+        size_t left = keys_tail(b->keys, &b->rows.at[i], b->ids.at);
+        if (!meta_writer_row(b->tail, b->rows.at[i].c, b->ids.at, left))
+            return err_nomem(e);
+    }
+    return meta_writer_take(b->tail, &b->meta, e) && page_out(b, PAGE_META, &b->meta, out, COL_META, e);
+}
+
+static bool keys_out(struct block_writer *b, struct buf *out, struct err *e)
+{
+    const struct keys_written *k = keys_write(b->keys, b->rows.at, b->block.rows);
+    if (!k)
+        return err_nomem(e);
+    return page_out(b, PAGE_KEYS, &k->keys, out, COL_KEYS, e) && page_out(b, PAGE_KEY_IDS, &k->ids, out, COL_KEY_IDS, e) &&
+           page_out(b, PAGE_KEY_WIDE, &k->wide, out, COL_KEY_WIDE, e) && (!k->tail || tail_out(b, out, e));
+}
+
 bool block_writer_end(struct block_writer *b, struct buf *out, struct part_block *ret, struct err *e)
 {
     ASSERT(b->block.rows);
     end_ord_run(b);
-    encode_times(b);
-    if (!meta_writer_take(b->meta, &b->meta_raw, e) || !page_out(b, PAGE_TIMES, &b->times, out, COL_TIME, e) ||
-        !page_out(b, PAGE_RLE, &b->ords, out, COL_STREAM, e) ||
-        !page_out(b, PAGE_VARINT, &b->lengths, out, COL_LENGTH, e) ||
-        !page_out(b, PAGE_BYTES, &b->lines, out, COL_LINE, e) || !page_out(b, PAGE_META, &b->meta_raw, out, COL_META, e))
+    times_put(&b->times, b->ts.at, b->ts.n);
+    if (!page_out(b, PAGE_STEPS, &b->times, out, COL_TIME, e) || !page_out(b, PAGE_RLE, &b->ords, out, COL_STREAM, e) ||
+        !lengths_out(b, out, e) || !lines_out(b, out, e) || !keys_out(b, out, e))
         return false;
     *ret = b->block;
     columns_reset(b);
     return true;
+}
+
+static uint64_t meta_bytes(const struct chunk *c, uint32_t row)
+{
+    uint32_t n;
+    const uint32_t *ids = chunk_meta(c, row, &n);
+    uint64_t bytes = 8 * (uint64_t)n;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += c->pairs[ids[i]].value_n;
+    return bytes;
 }
 
 bool block_writer_row(struct block_writer *b, uint32_t ordinal, const struct chunk *c, uint32_t row, bool *ret_full,
@@ -110,7 +168,10 @@ bool block_writer_row(struct block_writer *b, uint32_t ordinal, const struct chu
 {
     struct part_block *pb = &b->block;
     sv line = chunk_line(c, row);
-    int64_t ts = c->ts[row], *room;
+    int64_t ts = c->ts[row];
+    size_t n = b->rows.n;
+    if (!vec_reserve(&b->rows, n + 1) || !vec_reserve(&b->ts, n + 1) || !vec_reserve(&b->line_end, n + 1))
+        return err_nomem(e);
     if (!pb->rows) {
         pb->first = ordinal;
         pb->min_ts = pb->max_ts = ts;
@@ -124,11 +185,12 @@ bool block_writer_row(struct block_writer *b, uint32_t ordinal, const struct chu
     pb->line_bytes += (uint32_t)line.n;
     pb->min_ts = MIN(pb->min_ts, ts);
     pb->max_ts = MAX(pb->max_ts, ts);
-    put_number(&b->lengths, line.n);
-    buf_sv(&b->lines, line);
-    if (!(room = vec_push(&b->ts)) || !meta_writer_row(b->meta, c, row))
-        return err_nomem(e);
-    *room = ts;
-    *ret_full = pb->rows >= PART_BLOCK_ROWS || pb->line_bytes >= PART_BLOCK_BYTES || meta_writer_full(b->meta);
+    buf_sv(&b->text, line);
+    b->rows.at[n] = (struct row_ref){c, row};
+    b->ts.at[n] = ts;
+    b->line_end.at[n] = pb->line_bytes;
+    b->rows.n = b->ts.n = b->line_end.n = n + 1;
+    b->meta_bytes += meta_bytes(c, row);
+    *ret_full = pb->rows >= PART_BLOCK_ROWS || pb->line_bytes >= PART_BLOCK_BYTES || b->meta_bytes >= BLOCK_META_BYTES;
     return true;
 }

@@ -12,6 +12,8 @@ void chunk_unref(struct chunk *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
+    if (c->aside)
+        c->aside->free(c->aside);
     if (!c->whole) {
         free(c->ts);
         free(c->stream);

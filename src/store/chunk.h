@@ -26,6 +26,10 @@ struct chunk_stream { /* totals of one stream in a chunk */
     int64_t min_ts, max_ts;
 };
 
+struct chunk_aside { /* what a reader keeps with a chunk */
+    void (*free)(struct chunk_aside *a);
+};
+
 struct chunk {
     _Atomic uint32_t refs;
     uint32_t n;
@@ -42,6 +46,7 @@ struct chunk {
     int64_t min_ts, max_ts;
     uint64_t line_bytes;
     size_t memory;      /* bytes it holds */
+    struct chunk_aside *aside; /* goes with it; may be NULL */
     bool whole;         /* the columns stand behind this struct; else each has its own memory */
 };
 

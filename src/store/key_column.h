@@ -4,7 +4,7 @@
 
 struct key_column {
     uint32_t n_values;
-    const sv *values;   /* different from each other */
+    const sv *values;   /* some may be equal, where looking for that would cost more than it saves */
     const uint32_t *id; /* of each row: 0 when it has no such name, else 1 + index of its value */
     void *owned;        /* memory of the two above */
     size_t memory;

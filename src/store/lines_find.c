@@ -121,6 +121,17 @@ static enum verdict turned(const struct scan_filter *f, enum verdict v)
     return !negated || v == OPEN ? v : v == ALL ? NONE : ALL;
 }
 
+static enum verdict any_of(struct search *q, const sv *texts, size_t n)
+{
+    enum verdict best = NONE;
+    for (size_t i = 0; best != ALL && i < n; i++) {
+        q->needle = texts[i];
+        enum verdict v = contains(q);
+        best = v == NONE ? best : v;
+    }
+    return best;
+}
+
 /* What the filter lets pass of template t's lines. `gone`: by filter, whether one of its texts is nowhere in the block. */
 static enum verdict verdict(struct search *q, const struct scan_filter *f, bool gone)
 {
@@ -131,6 +142,8 @@ static enum verdict verdict(struct search *q, const struct scan_filter *f, bool 
         v = NONE;
     else if (f->op == SCAN_CONTAINS || f->op == SCAN_NOT_CONTAINS)
         v = (q->needle = f->text, contains(q));
+    else if (f->n_literals)
+        v = any_of(q, f->literals, f->n_literals);
     else
         for (size_t i = 0; v == OPEN && i < f->n_required; i++) {
             q->needle = f->required[i];

@@ -115,9 +115,10 @@ bool page_read(struct page_reader *r, sv bytes, enum page_encoding enc, struct b
         return err_set(e, ERR_UNSUPPORTED, "page encoding %u, codec %u where encoding %u was expected", h.encoding,
                        h.codec, enc);
     buf_reset(raw);
-    char *to = buf_reserve(raw, h.raw ? h.raw : 1);
+    char *to = buf_reserve(raw, (size_t)h.raw + PAGE_SLACK);
     if (!to)
         return buf_ok(raw, e);
+    memset(to + h.raw, 0, PAGE_SLACK);
     if (h.codec == PAGE_ZSTD) {
         size_t n = ZSTD_decompressDCtx(r->z, to, h.raw, stored.p, stored.n);
         if (ZSTD_isError(n) || n != h.raw)

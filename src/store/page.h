@@ -12,9 +12,13 @@ enum page_encoding {
     PAGE_VARINT = 3,
     PAGE_META = 4,   /* part_meta.h */
     PAGE_TABLE = 5,  /* stream table, block index */
+    PAGE_STEPS = 6,  /* times: ints.h */
+    PAGE_INTS = 7,   /* ints.h */
+    PAGE_DICT = 8, PAGE_IDS = 9, PAGE_SLOTS = 10, PAGE_TEXT = 11, /* lines.h */
+    PAGE_KEYS = 12, PAGE_KEY_IDS = 13, PAGE_KEY_WIDE = 14,        /* keys.h */
 };
 enum page_codec { PAGE_PLAIN = 0, PAGE_ZSTD = 1 };
-enum { PAGE_HEAD = 24, PAGE_MAX_RAW = 1 << 29 };
+enum { PAGE_HEAD = 24, PAGE_MAX_RAW = 1 << 29, PAGE_SLACK = 16 };
 
 struct page_head {
     uint8_t encoding, codec;
@@ -36,6 +40,6 @@ struct page_reader;
 struct page_reader *page_reader_new(void);
 void page_reader_free(struct page_reader *r);
 /* The page that fills `bytes` exactly, of this encoding. The raw bytes replace what *raw holds. ERR_CORRUPT,
- * ERR_UNSUPPORTED (an encoding or codec of a newer release), ERR_NOMEM. */
+ * PAGE_SLACK zero bytes stand behind them. ERR_UNSUPPORTED (an encoding or codec of a newer release), ERR_NOMEM. */
 MUST_USE bool page_read(struct page_reader *r, sv bytes, enum page_encoding enc, struct buf *raw, struct page_head *ret,
                         struct err *e);

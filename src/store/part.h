@@ -10,11 +10,19 @@
 enum { PART_MAJOR = 1, PART_MINOR = 1, PART_BLOCK_ROWS = CHUNK_MAX_ROWS, PART_BLOCK_BYTES = CHUNK_MAX_BYTES };
 enum { PART_TABLE_BYTES = PAGE_MAX_RAW / 2 }; /* well within what a reader takes */
 
-enum part_column { COL_TIME, COL_STREAM, COL_LENGTH, COL_LINE, COL_META, COL_COUNT };
+/* Columns of a block, each a page, in the order in which they lie in the file. Those that would be empty have none. */
+enum part_column {
+    COL_TIME, COL_STREAM, COL_LENGTH,
+    COL_LINE, /* minor version 0 only: lines as they are; what follows down to COL_META came with 1 */
+    COL_DICT, COL_IDS, COL_SLOTS, COL_TEXT, /* lines.h */
+    COL_KEYS, COL_KEY_IDS, COL_KEY_WIDE,    /* keys.h */
+    COL_META, /* all metadata; since 1 only what has no column: part_meta.h */
+    COL_COUNT
+};
 
 struct part_block {
     uint64_t offset;            /* of its first page; pages follow each other in column order */
-    uint32_t stored[COL_COUNT]; /* bytes of each page */
+    uint32_t stored[COL_COUNT]; /* bytes of each page; 0: there is none */
     uint32_t rows, line_bytes;
     uint32_t first, last;       /* stream ordinals */
     int64_t min_ts, max_ts;
@@ -32,6 +40,7 @@ struct part {
     char name[32];
     int dirfd;                  /* the directory it lies in; borrowed */
     uint8_t uuid[16];
+    bool columns;               /* since minor version 1: see part_column */
     uint64_t file_bytes, rows, line_bytes;
     int64_t min_ts, max_ts;
     uint64_t first_seq, end_seq; /* covers log frames [first, end), together with the other parts of its flush or merge */
@@ -71,7 +80,10 @@ MUST_USE bool part_read_block(struct part_reader *r, uint32_t block, struct chun
 /* Adds columns to a chunk read from that block, when they are not there yet. */
 MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 MUST_USE bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
-/* Clears pass[row] of the rows whose line does not pass all filters; *ret_exact: those that are left do pass. */
+/* Only the lines of rows whose want[] is not 0; those of others are any bytes. */
+MUST_USE bool part_read_some_lines(struct part_reader *r, uint32_t block, struct chunk *c, const uint8_t *want, struct err *e);
+/* Clears pass[row] of the rows whose line does not pass all filters; *ret_exact: those that are left do pass. Builds lines only where
+ * that cannot be seen otherwise. */
 struct scan_filter;
 MUST_USE bool part_filter_lines(struct part_reader *r, uint32_t block, struct chunk *c, const struct scan_filter *f, size_t n,
                                 uint8_t *pass, bool *ret_exact, struct err *e);

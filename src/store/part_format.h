@@ -11,6 +11,7 @@
  *   | 16 file bytes u64 | 24 magic */
 #pragma once
 #define PART_MAGIC "\x89WEIRPT\n"
-enum { PART_HEAD = 64, PART_FOOTER = 104, PART_FOOTER_MAX = 65536, PART_TRAILER = 32, PART_FEATURES_KNOWN = 0 };
+enum { PART_HEAD = 64, PART_FOOTER = 104, PART_FOOTER_MAX = 65536, PART_TRAILER = 32, PART_FEATURES_KNOWN = 1 };
+enum { PART_FEATURE_COLUMNS = 1 }; /* lines as templates, metadata as columns, empty pages left out */
 enum { PART_ITEM_INPUTS = 1, PART_ITEM_HEAD = 4, PART_INPUTS_MAX = 4096 };
 enum { PART_FLUSH_DAYS = 16, PART_FLUSH_MAX = 65535 }; /* days told apart in one flush, and its parts */

@@ -2,8 +2,6 @@
 #include "store/part_meta.h"
 #include "base/varint.h"
 
-enum { META_FULL_BYTES = 4 << 20, META_FULL_NAMES = 4096 };
-
 struct name_column {
     sv name;       /* points into a source chunk */
     struct buf ids, lengths, bytes;
@@ -25,7 +23,6 @@ struct meta_writer {
     VEC(sv) shape_list;
     VEC(uint32_t) row_shape;        /* shape, count, shape, count ... */
     VEC(uint32_t) row;              /* column indexes of the row at hand */
-    size_t bytes;
 };
 
 struct meta_writer *meta_writer_new(void)
@@ -47,7 +44,7 @@ static void empty(struct meta_writer *w)
     map_done(&w->names);
     map_done(&w->shapes);
     arena_reset(&w->shape_mem);
-    w->places.n = w->columns.n = w->shape_list.n = w->row_shape.n = w->row.n = w->bytes = 0;
+    w->places.n = w->columns.n = w->shape_list.n = w->row_shape.n = w->row.n = 0;
 }
 
 void meta_writer_free(struct meta_writer *w)
@@ -83,7 +80,6 @@ static bool column_of(struct meta_writer *w, sv name, uint32_t *ret)
         }
         *room = (struct name_column){.name = name};
         slot->value = (void *)(uintptr_t)w->columns.n;
-        w->bytes += name.n;
     }
     *ret = (uint32_t)((uintptr_t)slot->value - 1);
     return true;
@@ -106,7 +102,6 @@ static bool place_of(struct meta_writer *w, const struct chunk *c, uint32_t id, 
         w->places.at[mine] = place;
         put_number(&col->lengths, l.value.n);
         buf_sv(&col->bytes, l.value);
-        w->bytes += l.value.n;
     }
     *ret = w->places.at[mine];
     return true;
@@ -139,14 +134,12 @@ static bool shape_put(struct meta_writer *w)
     return true;
 }
 
-bool meta_writer_row(struct meta_writer *w, const struct chunk *c, uint32_t row)
+bool meta_writer_row(struct meta_writer *w, const struct chunk *c, const uint32_t *ids, size_t n)
 {
-    uint32_t n;
-    const uint32_t *ids = chunk_meta(c, row, &n);
     w->row.n = 0;
     if (!vec_reserve(&w->row, n))
         return false;
-    for (uint32_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         struct pair_place place;
         bool fresh;
         if (!place_of(w, c, ids[i], &place, &fresh))
@@ -154,13 +147,7 @@ bool meta_writer_row(struct meta_writer *w, const struct chunk *c, uint32_t row)
         put_number(&w->columns.at[place.name].ids, fresh ? 0 : place.value);
         w->row.at[w->row.n++] = place.name;
     }
-    w->bytes += n;
     return shape_put(w);
-}
-
-bool meta_writer_full(const struct meta_writer *w)
-{
-    return w->bytes >= META_FULL_BYTES || w->columns.n >= META_FULL_NAMES;
 }
 
 static int by_name(const void *a, const void *b)

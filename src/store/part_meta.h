@@ -1,4 +1,4 @@
-/* part_meta.h - structured metadata of a block, as one page. Its raw bytes:
+/* part_meta.h - structured metadata of a block as one page, where it has no columns (keys.h). Its raw bytes:
  *   names   count, then length and bytes of each, sorted
  *   shapes  count, then for each: how many names, their indexes as gaps (the first from 0)
  *   rows    pairs of shape index and how many rows have it, until all rows are told
@@ -12,10 +12,8 @@
 struct meta_writer;
 struct meta_writer *meta_writer_new(void);
 void meta_writer_free(struct meta_writer *w);
-/* The next row: row `row` of `c`, which must live until meta_writer_take(). False: out of memory. */
-MUST_USE bool meta_writer_row(struct meta_writer *w, const struct chunk *c, uint32_t row);
-/* True when the block should end: its metadata has grown large. */
-bool meta_writer_full(const struct meta_writer *w);
+/* The next row: those of row's pairs of `c`, which must live until meta_writer_take(). False: out of memory. */
+MUST_USE bool meta_writer_row(struct meta_writer *w, const struct chunk *c, const uint32_t *ids, size_t n);
 /* Writes the page's raw bytes and empties the writer. */
 MUST_USE bool meta_writer_take(struct meta_writer *w, struct buf *out, struct err *e);
 

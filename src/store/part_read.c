@@ -1,12 +1,11 @@
-/* part_read.c - see part.h: opening a part and reading its blocks. All lengths are checked against the file before use, all
- * pages against their hash; what a page says is checked again while it is decoded. */
+/* part_read.c - see part.h: opening a part. All lengths are checked against the file before use, all pages against their hash; what a
+ * page says is checked again while it is decoded. Blocks: block_read.c. */
 #include "store/part.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/io.h"
 #include "base/varint.h"
 #include "store/part_format.h"
-#include "store/part_meta.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -247,7 +246,10 @@ static bool blocks_read(struct table_reader *r, struct part *p, uint64_t pages_e
         struct part_block *b = &p->blocks[i];
         b->offset = at;
         for (int c = 0; c < COL_COUNT; c++) {
-            if (!get_number(r, UINT32_MAX, &v) || v < PAGE_HEAD || v > pages_end - at)
+            bool lies = p->columns ? c != COL_LINE : c <= COL_LINE || c == COL_META;
+            if (!lies)
+                continue;
+            if (!get_number(r, UINT32_MAX, &v) || (v < PAGE_HEAD && !(p->columns && v == 0)) || v > pages_end - at)
                 return corrupt(e, "block index");
             b->stored[c] = (uint32_t)v;
             at += v;
@@ -335,196 +337,11 @@ bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, 
     if (fstat(fd, &st) != 0)
         return err_sys(e, "cannot stat '%s'", p->name);
     p->file_bytes = (uint64_t)st.st_size;
-    if (!head_read(fd, p, &features, e) || !footer_read(fd, p, features, &f, e) || !tables_read(fd, p, &f, reg, pr, e))
+    if (!head_read(fd, p, &features, e))
+        return err_ctx(e, "part '%s'", p->name);
+    p->columns = features & PART_FEATURE_COLUMNS;
+    if (!footer_read(fd, p, features, &f, e) || !tables_read(fd, p, &f, reg, pr, e))
         return err_ctx(e, "part '%s'", p->name);
     *ret = TAKE(p);
     return true;
-}
-
-struct part_reader {
-    struct part *p;
-    int fd;
-    struct page_reader *pages;
-    struct buf stored, raw;
-    uint64_t bytes;
-};
-
-bool part_reader_open(struct part *p, struct part_reader **ret, struct err *e)
-{
-    struct part_reader *r = calloc(1, sizeof *r);
-    if (!r)
-        return err_nomem(e);
-    r->fd = -1;
-    r->p = part_ref(p);
-    r->pages = page_reader_new();
-    bool ok = r->pages ? io_openat(p->dirfd, p->name, O_RDONLY, 0, &r->fd, e) : err_nomem(e);
-    if (!ok) {
-        part_reader_close(r);
-        return false;
-    }
-    *ret = r;
-    return true;
-}
-
-void part_reader_close(struct part_reader *r)
-{
-    if (!r)
-        return;
-    io_close(r->fd);
-    part_unref(r->p);
-    page_reader_free(r->pages);
-    buf_done(&r->stored);
-    buf_done(&r->raw);
-    free(r);
-}
-
-uint64_t part_reader_bytes(const struct part_reader *r)
-{
-    return r->bytes;
-}
-
-void part_reader_forget(struct part_reader *r, uint32_t block)
-{
-    const struct part_block *b = &r->p->blocks[block];
-    uint64_t n = 0;
-    for (int i = 0; i < COL_COUNT; i++)
-        n += b->stored[i];
-    (void)!posix_fadvise(r->fd, (off_t)b->offset, (off_t)n, POSIX_FADV_DONTNEED); /* advice: nothing hangs on it */
-}
-
-/* One column of a block into r->raw. */
-static bool column_read(struct part_reader *r, const struct part_block *b, enum part_column col, enum page_encoding enc,
-                        struct err *e)
-{
-    uint64_t at = b->offset;
-    struct page_head h;
-    for (int i = 0; i < (int)col; i++)
-        at += b->stored[i];
-    buf_reset(&r->stored);
-    if (!buf_reserve(&r->stored, b->stored[col]))
-        return err_nomem(e);
-    if (!io_pread_all(r->fd, r->stored.p, b->stored[col], at, r->p->name, e))
-        return false;
-    r->stored.n = b->stored[col];
-    r->bytes += b->stored[col];
-    if (!page_read(r->pages, buf_view(&r->stored), enc, &r->raw, &h, e))
-        return err_ctx(e, "part '%s' at %llu", r->p->name, (unsigned long long)at);
-    return h.rows == b->rows || err_set(e, ERR_CORRUPT, "part '%s' at %llu: rows of a page", r->p->name,
-                                        (unsigned long long)at);
-}
-
-static struct table_reader raw_reader(const struct part_reader *r)
-{
-    return (struct table_reader){(const uint8_t *)r->raw.p, (const uint8_t *)r->raw.p + r->raw.n};
-}
-
-static bool times_decode(struct table_reader r, const struct part_block *b, int64_t *ts)
-{
-    static const int64_t unit[] = {1, 1000, 1000000, 1000000000};
-    uint64_t v, last = 0;
-    if (!LEFT(&r) || *r.at > 9 || *r.at % 3)
-        return false;
-    uint64_t scale = (uint64_t)unit[*r.at++ / 3];
-    for (uint32_t i = 0; i < b->rows; i++) {
-        if (!varint_get(&r.at, r.end, &v))
-            return false;
-        last += (uint64_t)unzigzag(v);
-        ts[i] = (int64_t)(last * scale);
-        if (ts[i] < b->min_ts || ts[i] > b->max_ts)
-            return false;
-    }
-    return r.at == r.end;
-}
-
-static bool ordinals_decode(struct table_reader r, const struct part_block *b, uint32_t *stream)
-{
-    uint64_t v, n;
-    uint32_t at = 0;
-    while (at < b->rows) {
-        if (!get_number(&r, b->last - b->first, &v) || !get_number(&r, b->rows - at, &n) || !n)
-            return false;
-        for (uint64_t i = 0; i < n; i++)
-            stream[at++] = (uint32_t)v;
-    }
-    return r.at == r.end;
-}
-
-static bool lengths_decode(struct table_reader r, const struct part_block *b, uint32_t *line_end)
-{
-    uint64_t v, total = 0;
-    for (uint32_t i = 0; i < b->rows; i++) {
-        if (!get_number(&r, b->line_bytes - total, &v))
-            return false;
-        line_end[i] = (uint32_t)(total += v);
-    }
-    return r.at == r.end && total == b->line_bytes;
-}
-
-static bool block_read(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
-{
-    struct part *p = r->p;
-    c->n = b->rows;
-    c->min_ts = b->min_ts;
-    c->max_ts = b->max_ts;
-    c->line_bytes = b->line_bytes;
-    c->n_streams = b->last - b->first + 1;
-    c->ts = malloc(c->n * sizeof *c->ts);
-    c->stream = malloc(c->n * sizeof *c->stream);
-    c->line_end = malloc(c->n * sizeof *c->line_end);
-    c->streams = calloc(c->n_streams, sizeof *c->streams);
-    c->memory = sizeof *c + c->n * (sizeof *c->ts + sizeof *c->stream + sizeof *c->line_end) +
-                c->n_streams * sizeof *c->streams;
-    if (!c->ts || !c->stream || !c->line_end || !c->streams)
-        return err_nomem(e);
-    for (uint32_t i = 0; i < c->n_streams; i++)
-        c->streams[i].st = p->streams[b->first + i].st;
-    if (!column_read(r, b, COL_TIME, PAGE_TIMES, e))
-        return false;
-    if (!times_decode(raw_reader(r), b, c->ts))
-        return err_set(e, ERR_CORRUPT, "part '%s': times of a block", p->name);
-    if (!column_read(r, b, COL_STREAM, PAGE_RLE, e))
-        return false;
-    if (!ordinals_decode(raw_reader(r), b, c->stream))
-        return err_set(e, ERR_CORRUPT, "part '%s': streams of a block", p->name);
-    if (!column_read(r, b, COL_LENGTH, PAGE_VARINT, e))
-        return false;
-    return lengths_decode(raw_reader(r), b, c->line_end) ||
-           err_set(e, ERR_CORRUPT, "part '%s': line lengths of a block", p->name);
-}
-
-bool part_read_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e)
-{
-    struct chunk *c = calloc(1, sizeof *c);
-    if (!c)
-        return err_nomem(e);
-    atomic_init(&c->refs, 1);
-    if (!block_read(r, &r->p->blocks[block], c, e)) {
-        chunk_unref(c);
-        return false;
-    }
-    *ret = c;
-    return true;
-}
-
-bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e)
-{
-    const struct part_block *b = &r->p->blocks[block];
-    if (c->lines)
-        return true;
-    if (!column_read(r, b, COL_LINE, PAGE_BYTES, e))
-        return false;
-    if (r->raw.n != b->line_bytes)
-        return err_set(e, ERR_CORRUPT, "part '%s': lines of a block", r->p->name);
-    c->lines = buf_take(&r->raw, &(size_t){0}); /* handed over: no copy */
-    c->memory += b->line_bytes;
-    return true;
-}
-
-bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e)
-{
-    if (c->meta_end)
-        return true;
-    if (!column_read(r, &r->p->blocks[block], COL_META, PAGE_META, e))
-        return false;
-    return meta_read(buf_view(&r->raw), c, e) || err_ctx(e, "part '%s'", r->p->name);
 }

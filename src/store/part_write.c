@@ -52,6 +52,7 @@ static void file_begin(struct part_writer *w)
     memcpy(h, PART_MAGIC, 8);
     put_le16(h + 8, PART_MAJOR);
     put_le16(h + 10, PART_MINOR);
+    put_le32(h + 12, PART_FEATURE_COLUMNS);
     put_le64(h + 16, rand_u64());
     put_le64(h + 24, rand_u64());
     snprintf((char *)h + 32, 24, "weir %s", weir_version_text());
@@ -191,7 +192,8 @@ static void encode_blocks(const struct part_writer *w, struct buf *out)
     for (size_t i = 0; i < w->blocks.n; i++) {
         const struct part_block *b = &w->blocks.at[i];
         for (int c = 0; c < COL_COUNT; c++)
-            put_number(out, b->stored[c]);
+            if (c != COL_LINE)
+                put_number(out, b->stored[c]);
         put_number(out, b->rows);
         put_number(out, b->line_bytes);
         put_number(out, b->first);
@@ -271,6 +273,7 @@ static bool file_end(struct part_writer *w, const struct part_tail *tail, struct
     put_le32(t, (uint32_t)raw.n);
     put_le16(t + 8, PART_MAJOR);
     put_le16(t + 10, PART_MINOR);
+    put_le32(t + 12, PART_FEATURE_COLUMNS);
     put_le64(t + 16, part_writer_bytes(w) + raw.n + sizeof t);
     memcpy(t + 24, PART_MAGIC, 8);
     put_le32(t + 4, crc32c(crc32c(crc32c(0, raw.p, raw.n), t, 4), t + 8, sizeof t - 8));
