@@ -84,6 +84,38 @@ bool label_filter_row(const struct label_filter *f, struct label_row *r)
     return false;
 }
 
+static bool quantity_may_accept(const struct label_filter *f, sv value)
+{
+    struct err cause = {0};
+    double v = 0;
+    return value.p && (!quantity(f->kind, value, &v, &cause) || compare(f->cmp, v, f->value));
+}
+
+bool label_filter_may_accept(const struct label_filter *f, sv value)
+{
+    switch (f->kind) {
+    case LF_AND:
+        for (size_t i = 0; i < f->n; i++)
+            if (!label_filter_may_accept(f->kids[i], value))
+                return false;
+        return true;
+    case LF_OR:
+        for (size_t i = 0; i < f->n; i++)
+            if (label_filter_may_accept(f->kids[i], value))
+                return true;
+        return false;
+    case LF_STRING:
+        return matcher_accepts(&f->m, value);
+    case LF_NUMBER:
+    case LF_DURATION:
+    case LF_BYTES:
+        return quantity_may_accept(f, value);
+    case LF_IP:
+        break;
+    }
+    return true;
+}
+
 void label_filter_names(const struct label_filter *f, void (*fn)(void *ctx, sv name), void *ctx)
 {
     for (size_t i = 0; i < f->n; i++)

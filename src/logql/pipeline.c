@@ -337,40 +337,6 @@ bool pipeline_parses(const struct log_query *q)
     return false;
 }
 
-/* One filter of the scan per argument, when the arguments stand for themselves: one alternative, or several that all must
- * be absent. */
-static size_t scan_filters_of(const struct line_filter *f, struct scan_filter *ret, size_t max)
-{
-    bool negates = line_op_negates(f->op);
-    size_t n = 0;
-    if (f->op == LINE_PATTERN || f->op == LINE_NOT_PATTERN || (f->n != 1 && !negates))
-        return 0;
-    for (size_t i = 0; i < f->n && n < max; i++) {
-        if (f->args[i].ip)
-            continue;
-        ret[n] = (struct scan_filter){.text = f->args[i].text, .re = f->args[i].re};
-        if (f->args[i].re)
-            ret[n].op = negates ? SCAN_NOT_REGEX : SCAN_REGEX;
-        else
-            ret[n].op = negates ? SCAN_NOT_CONTAINS : SCAN_CONTAINS;
-        n++;
-    }
-    return n;
-}
-
-size_t pipeline_scan_filters(const struct log_query *q, struct scan_filter *ret, size_t max)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < q->n_stages; i++) {
-        const struct stage *s = &q->stages[i];
-        if (s->kind == STAGE_LINE_FORMAT || s->kind == STAGE_UNPACK || s->kind == STAGE_DECOLORIZE)
-            break; /* what follows filters another line than the stored one */
-        if (s->kind == STAGE_LINE_FILTER)
-            n += scan_filters_of(&s->line, ret + n, max - n);
-    }
-    return n;
-}
-
 static void stage_needed_names(const struct stage *s, void (*fn)(void *ctx, sv name), void *ctx)
 {
     switch (s->kind) {

@@ -24,14 +24,14 @@ void pipeline_done(struct pipeline *pl);
 /* 1: the row passes; 0: it is filtered out; -1: error. Views into the row's memory live until the next call. */
 int pipeline_row(struct pipeline *pl, int64_t ts, sv line, struct labels stream, struct labels metadata, struct err *e);
 bool label_filter_row(const struct label_filter *f, struct label_row *r);
+/* False: the filter, all of whose names have this value (p NULL: none), drops the row. Any thread. */
+bool label_filter_may_accept(const struct label_filter *f, sv value);
 
 /* What the stages read and do: for the planner. */
 bool pipeline_reads_lines(const struct log_query *q);
 bool pipeline_reads_labels(const struct log_query *q);
 bool pipeline_changes_lines(const struct log_query *q);
 bool pipeline_parses(const struct log_query *q);
-/* Filters that the scan may use, too: those on the stored line. At most `max`. */
-size_t pipeline_scan_filters(const struct log_query *q, struct scan_filter *ret, size_t max);
 /* Label names that the stages need, handed to fn one by one (more than once is fine). */
 void pipeline_needed_names(const struct log_query *q, void (*fn)(void *ctx, sv name), void *ctx);
 void label_filter_names(const struct label_filter *f, void (*fn)(void *ctx, sv name), void *ctx);

@@ -65,28 +65,40 @@ void label_sets_done(struct label_sets *ls)
 
 /* ---- limits ---- */
 
+bool run_limit(const struct run *r, struct err *e)
+{
+    return err_set(e, ERR_LIMIT,
+                   "the query needs more than %llu bytes of memory (max_query_memory); narrow the time range or the "
+                   "stream selector, or aggregate away labels",
+                   (unsigned long long)r->p->max_memory);
+}
+
 bool run_nomem(struct run *r)
 {
     if (r->work.failed == ERR_LIMIT || r->result->failed == ERR_LIMIT)
-        return err_set(r->e, ERR_LIMIT,
-                       "the query needs more than %llu bytes of memory (max_query_memory); narrow the time range or the "
-                       "stream selector, or aggregate away labels",
-                       (unsigned long long)r->p->max_memory);
+        return run_limit(r, r->e);
     return err_nomem(r->e);
+}
+
+bool run_may_go_on(const struct run *r, struct err *e)
+{
+    const struct logql_params *p = r->p;
+    if (p->cancel && atomic_load_explicit(p->cancel, memory_order_relaxed))
+        return err_set(e, ERR_CANCELLED, "the query was cancelled");
+    if (p->deadline_mono_ns && clock_mono_ns() > p->deadline_mono_ns)
+        return err_set(e, ERR_TIMEOUT, "the query took longer than query_timeout allows");
+    return true;
 }
 
 bool run_check(struct run *r)
 {
-    const struct logql_params *p = r->p;
-    if (p->cancel && atomic_load_explicit(p->cancel, memory_order_relaxed))
-        return err_set(r->e, ERR_CANCELLED, "the query was cancelled");
-    if (p->deadline_mono_ns && clock_mono_ns() > p->deadline_mono_ns)
-        return err_set(r->e, ERR_TIMEOUT, "the query took longer than query_timeout allows");
-    if (p->max_memory && r->work.used + (r->result->used - r->result_before) > p->max_memory) {
-        r->work.failed = ERR_LIMIT;
-        return run_nomem(r);
+    size_t used = r->work.used + (r->result->used - r->result_before);
+    bool fits = true;
+    if (used > r->published) {
+        fits = account_add(&r->account, used - r->published);
+        r->published = used;
     }
-    return true;
+    return run_may_go_on(r, r->e) && (fits || run_limit(r, r->e));
 }
 
 /* ---- scans ---- */
@@ -96,8 +108,30 @@ bool run_scan_open(struct run *r, struct scan_request *req, void **ret)
     req->tenant = r->p->tenant;
     req->deadline_mono_ns = r->p->deadline_mono_ns;
     req->cancel = r->p->cancel;
-    req->max_memory = r->p->max_memory;
+    req->account = &r->account;
     return run_check(r) && r->rows->open(r->rows->ctx, req, ret, r->e);
+}
+
+static void add_stats(struct run *r, const struct scan_stats *one)
+{
+    uint64_t *sum = (uint64_t *)&r->stats;
+    const uint64_t *add = (const uint64_t *)one;
+    _Static_assert(sizeof *one % sizeof *sum == 0, "scan_stats holds counters only");
+    for (size_t i = 0; i < sizeof *one / sizeof *sum; i++)
+        sum[i] += add[i];
+}
+
+bool run_scan_each(struct run *r, const struct scan_request *req, const struct scan_sink *sink)
+{
+    struct scan_request full = *req;
+    struct scan_stats one = {0};
+    full.tenant = r->p->tenant;
+    full.deadline_mono_ns = r->p->deadline_mono_ns;
+    full.cancel = r->p->cancel;
+    full.account = &r->account;
+    bool ok = run_check(r) && r->rows->each(r->rows->ctx, &full, sink, &one, r->e);
+    add_stats(r, &one);
+    return ok;
 }
 
 /* A batch may hold many rows, and a row may take long (a wide JSON document, a template that repeats itself). */
@@ -129,10 +163,7 @@ void run_scan_close(struct run *r, void *scan)
     struct scan_stats one = {0};
     r->rows->stats(scan, &one);
     r->rows->close(scan);
-    uint64_t *sum = (uint64_t *)&r->stats, *add = (uint64_t *)&one;
-    _Static_assert(sizeof one % sizeof *sum == 0, "scan_stats holds counters only");
-    for (size_t i = 0; i < sizeof one / sizeof *sum; i++)
-        sum[i] += add[i];
+    add_stats(r, &one);
 }
 
 /* ---- the way in ---- */
@@ -186,6 +217,7 @@ bool logql_run_rows(const struct row_source *rows, const struct logql_expr *x, c
         return false;
     struct run r = {.rows = rows, .p = p, .result = a, .result_before = a->used, .e = e};
     arena_init(&r.work, p->max_memory);
+    r.account.max = p->max_memory;
     r.sets.a = &r.work;
     r.n_steps = p->instant || p->step_ns <= 0 ? 1 : (size_t)(((__int128)p->end_ns - p->start_ns) / p->step_ns) + 1;
     bool ok = run_check(&r) && (x->kind == EXPR_LOG ? run_logs(&r, &x->log, &res) : run_metric(&r, x, &res));

@@ -27,6 +27,8 @@ struct run {
     struct scan_stats stats;
     uint64_t lines_after_filter;
     size_t unchecked; /* bytes handled since the last look at the clock */
+    struct account account; /* memory of all threads and scans of the run; max_memory */
+    size_t published;       /* of `work` and `result`, in the account */
     struct err *e;
 };
 /* Deadline, cancel flag and memory; called per batch, per step and by run_pipeline(). */
@@ -34,6 +36,13 @@ bool run_check(struct run *r);
 /* A row through the pipeline, as pipeline_row() does; looks at the limits when rows since then were many or large. */
 int run_pipeline(struct run *r, struct pipeline *pl, const struct scan_batch *b, size_t i);
 bool run_nomem(struct run *r); /* an arena is exhausted: fills the error, false */
+/* The same for other threads of the run: cancel flag and deadline; the message about too much memory. */
+bool run_may_go_on(const struct run *r, struct err *e);
+bool run_limit(const struct run *r, struct err *e);
+static inline int64_t run_clamp_ns(__int128 v)
+{
+    return v < INT64_MIN ? INT64_MIN : v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
 static inline int64_t run_step_ns(const struct run *r, size_t k)
 {
     return r->p->start_ns + (int64_t)k * r->p->step_ns;
@@ -42,6 +51,7 @@ static inline int64_t run_step_ns(const struct run *r, size_t k)
 bool run_scan_open(struct run *r, struct scan_request *req, void **ret);
 int run_scan_next(struct run *r, void *scan, struct scan_batch *ret);
 void run_scan_close(struct run *r, void *scan); /* adds its stats; NULL is fine */
+bool run_scan_each(struct run *r, const struct scan_request *req, const struct scan_sink *sink);
 
 bool run_logs(struct run *r, const struct log_query *q, struct logql_result *ret);
 

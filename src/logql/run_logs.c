@@ -2,6 +2,7 @@
  * (1) The scan's order is the answer's order; the query ends with the limit-th entry that comes out of the pipeline.
  * (2) Entries are grouped by what the pipeline left of the stored stream's labels.
  * (3) Entries equal in all that is shown (time, stream, line, metadata, parsed labels) are shown once. */
+#include "logql/pushdown.h"
 #include "logql/run.h"
 #include <stdlib.h>
 
@@ -170,8 +171,8 @@ static bool read_rows(struct log_run *lr, struct pipeline *pl, void *scan)
 
 bool run_logs(struct run *r, const struct log_query *q, struct logql_result *ret)
 {
-    struct scan_filter filters[16];
     struct log_run lr = {.r = r, .kept = r->result};
+    struct pushdown pd = {0};
     struct pipeline pl;
     void *scan = NULL;
     struct scan_request req = {.matchers = q->matchers,
@@ -179,9 +180,13 @@ bool run_logs(struct run *r, const struct log_query *q, struct logql_result *ret
                                .start_ns = r->p->start_ns,
                                .end_ns = r->p->end_ns,
                                .backward = r->p->backward,
-                               .columns = SCAN_LINES | SCAN_METADATA,
-                               .filters = filters,
-                               .n_filters = pipeline_scan_filters(q, filters, ARRAY_LEN(filters))};
+                               .columns = SCAN_LINES | SCAN_METADATA};
+    if (r->rows->each) { /* filters are left to the scan */
+        if (!pushdown_plan(q, &r->work, &pd))
+            return run_nomem(r);
+        pushdown_request(&pd, &req);
+        q = &pd.rest;
+    }
     if (!q->n_stages && !r->p->interval_ns)
         req.limit = r->p->limit;
     pipeline_init(&pl, q, (struct parse_hints){.all = true});

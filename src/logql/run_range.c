@@ -1,58 +1,16 @@
 /* run_range.c - range aggregations: rows to series, series to one value per step.
- * (1) The window of step t is (t - range - offset, t - offset]. A row therefore counts in a run of consecutive steps, and
- *     rows come in time order, so a series without unwrap is two short lists: from which step on how much is added, and
- *     from which step on it is taken away again. A row costs O(1) whatever the overlap of the windows.
+ * (1) The window of step t is (t - range - offset, t - offset]. A row therefore counts in a run of consecutive steps, so a series
+ *     without unwrap is two short lists: from which step on how much is added, and from which step on it is taken away again. A
+ *     row costs O(1) whatever the overlap of the windows.
  * (2) With unwrap the samples themselves are kept, and each step looks at its slice of them.
- * (3) A series is the label set that comes out of the pipeline, or what a grouping keeps of it. For rows that no stage
- *     changed and that carry no metadata the series is a function of the stored stream and looked up by pointer.
- * (4) Parsers run only as far as the grouping and the filters need (hints), as in Loki; a row that reaches a window with
+ * (3) A series is the label set that comes out of the pipeline, or what a grouping keeps of it.
+ * (4) Rows may come in any order, so the store is read block by block on several threads (range_rows.c), each with series of its
+ *     own; filters that the scan can do are left to it. A source of rows that cannot do that is read in order.
+ * (5) Parsers run only as far as the grouping and the filters need (hints), as in Loki; a row that reaches a window with
  *     __error__ set fails the query. */
-#include "logql/run.h"
-#include "logql/units.h"
+#include "logql/range_int.h"
 #include <math.h>
 #include <stdlib.h>
-
-struct delta { /* from step k on */
-    size_t k;
-    int64_t rows, bytes;
-};
-struct deltas {
-    struct delta *at;
-    size_t n, cap, read; /* read: those that steps already passed */
-};
-struct sample {
-    int64_t ts;
-    double v;
-};
-struct series {
-    uint32_t set;
-    struct deltas add, sub;
-    int64_t rows, bytes; /* of the current window */
-    struct sample *samples;
-    size_t n, cap, lo, hi; /* samples[lo..hi) is the current window */
-};
-struct span { /* times lo..hi (both included) count in steps first..last; none when first > last */
-    int64_t lo, hi;
-    size_t first, last;
-};
-struct range_node {
-    struct run *r;
-    const struct range_agg *agg;
-    struct grouping by;   /* what identifies a series; by.present false: all labels */
-    sv *by_sorted;        /* by.names in label order */
-    bool no_labels;       /* one series without labels */
-    struct series *series;
-    size_t n, cap;
-    uint32_t *series_of; /* by label set id, + 1; 0: none yet */
-    size_t n_series_of, cap_series_of;
-    struct map by_stream; /* stream_info pointer -> series + 1; see (3) */
-    const struct stream_info *last_info;
-    size_t last_series;
-    struct span span; /* of the last row */
-    uint32_t absent_set;
-    double *sorted; /* room for quantiles */
-    size_t cap_sorted;
-};
 
 /* ---- planning ---- */
 
@@ -79,6 +37,11 @@ static void add_name(void *ctx, sv name)
         add_name(ctx, sv_sub(name, 0, name.n - 10));
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return sv_cmp(*(const sv *)a, *(const sv *)b);
+}
+
 static bool plan_hints(struct range_node *n, struct parse_hints *ret)
 {
     struct names ns = {.a = &n->r->work};
@@ -92,29 +55,55 @@ static bool plan_hints(struct range_node *n, struct parse_hints *ret)
         add_name(&ns, n->agg->unwrap.name);
     for (size_t i = 0; i < n->agg->unwrap.n; i++)
         label_filter_names(n->agg->unwrap.filters[i], add_name, &ns);
+    if (ns.n)
+        qsort(ns.at, ns.n, sizeof *ns.at, by_name); /* labels made of them are sorted, then */
     *ret = (struct parse_hints){.skip = !ns.n, .names = ns.at, .n = ns.n};
     return !ns.failed;
 }
 
-static unsigned plan_columns(const struct range_node *n, const struct parse_hints *h)
+static bool plan_stages(struct range_node *n, struct pushdown *pd)
 {
-    const struct log_query *q = &n->agg->log;
-    bool parses = pipeline_parses(q) && !h->skip, lines = false;
-    for (size_t i = 0; i < q->n_stages && !lines; i++) {
+    if (!n->r->rows->each) {
+        n->stages = &n->agg->log;
+        return true;
+    }
+    n->stages = &pd->rest;
+    return pushdown_plan(&n->agg->log, &n->r->work, pd);
+}
+
+/* What is needed of rows: lines, and their metadata as columns or as a whole. */
+static unsigned plan_columns(struct range_node *n, size_t n_filter_keys)
+{
+    const struct log_query *q = n->stages;
+    bool skip = n->hints.skip, parses = pipeline_parses(q) && !skip, lines = false, stages = false;
+    for (size_t i = 0; i < q->n_stages; i++) {
         struct log_query one = {.stages = &q->stages[i], .n_stages = 1};
-        lines = pipeline_reads_lines(&one) && (!pipeline_parses(&one) || !h->skip);
+        bool parser = pipeline_parses(&one);
+        lines |= pipeline_reads_lines(&one) && (!parser || !skip);
+        stages |= !parser || !skip;
     }
     bool metadata = !n->no_labels || n->agg->unwrap.present || parses;
     for (size_t i = 0; i < q->n_stages && !metadata; i++) {
         struct log_query one = {.stages = &q->stages[i], .n_stages = 1};
         metadata = pipeline_reads_labels(&one) && !pipeline_parses(&one);
     }
+    n->changes_lines = pipeline_changes_lines(&n->agg->log);
+    n->wants_bytes = n->agg->op == RANGE_BYTES || n->agg->op == RANGE_BYTES_RATE;
+    n->whole_metadata = false;
+    n->keys = NULL;
+    n->n_keys = 0;
+    n->plain = !stages && !n->agg->unwrap.present && !n->hints.all;
+    if (!metadata && !n->plain)
+        return lines ? SCAN_LINES : 0;
+    n->keys = n->plain ? n->by.names : n->hints.names;
+    n->n_keys = n->plain ? (n->no_labels ? 0 : n->by.n) : n->hints.n;
+    if (n->n_keys + n_filter_keys <= SCAN_MAX_KEYS && !n->hints.all && n->r->rows->each)
+        return lines ? SCAN_LINES : 0;
+    n->keys = NULL;
+    n->n_keys = 0;
+    n->plain = false;
+    n->whole_metadata = metadata;
     return (lines ? SCAN_LINES : 0) | (metadata ? SCAN_METADATA : 0);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return sv_cmp(*(const sv *)a, *(const sv *)b);
 }
 
 static bool plan_grouping(struct range_node *n, const struct grouping *outer)
@@ -138,276 +127,86 @@ static bool plan_grouping(struct range_node *n, const struct grouping *outer)
     return true;
 }
 
-/* ---- series ---- */
-
-static bool series_of_set(struct range_node *n, uint32_t set, size_t *ret)
+static bool read_in_order(struct range_node *n, struct scan_request req)
 {
-    struct arena *a = &n->r->work;
-    while (n->n_series_of <= set) {
-        uint32_t *grown = arena_grow(a, n->series_of, n->n_series_of, &n->cap_series_of, sizeof *grown);
-        if (!grown)
-            return false;
-        n->series_of = grown;
-        n->series_of[n->n_series_of++] = 0;
-    }
-    if (!n->series_of[set]) {
-        struct series *grown = arena_grow(a, n->series, n->n, &n->cap, sizeof *grown);
-        if (!grown)
-            return false;
-        n->series = grown;
-        n->series[n->n++] = (struct series){.set = set};
-        n->series_of[set] = (uint32_t)n->n;
-    }
-    *ret = n->series_of[set] - 1;
-    return true;
-}
-
-/* The labels that identify the row's series, in the row's memory or the node's. */
-static struct labels identity(struct range_node *n, const struct label_row *row)
-{
-    if (n->no_labels)
-        return (struct labels){0};
-    if (n->by.present && !n->by.without) {
-        struct label *to = arena_alloc(row->a, n->by.n * sizeof *to);
-        size_t kept = 0;
-        for (size_t i = 0; to && i < n->by.n; i++) {
-            sv v = label_row_get(row, n->by.names[i]);
-            if (v.n)
-                to[kept++] = (struct label){n->by.names[i], v};
-        }
-        return (struct labels){to, kept};
-    }
-    struct labels all = label_row_labels(row, LABEL_STREAM | LABEL_METADATA | LABEL_PARSED, row->a);
-    struct label *at = (struct label *)(uintptr_t)all.at; /* ours: just made */
-    size_t kept = 0;
-    for (size_t i = 0; i < all.n; i++) {
-        bool unwrapped = n->agg->unwrap.present && sv_eq(at[i].name, n->agg->unwrap.name);
-        if (at[i].value.n && !unwrapped && !(n->by.present && name_listed(n->by.names, n->by.n, at[i].name)))
-            at[kept++] = at[i];
-    }
-    return (struct labels){at, kept};
-}
-
-/* Does the stored stream alone tell the series? */
-static bool series_is_of_stream(const struct range_node *n, const struct label_row *row)
-{
-    if (n->no_labels)
-        return true;
-    if (row->n_parsed || row->stream_gone)
-        return false;
-    if (!row->metadata.n || !n->by.present || n->by.without)
-        return !row->metadata.n;
-    for (size_t i = 0; i < n->by.n; i++)
-        if (labels_get(row->metadata, n->by.names[i]).p)
-            return false;
-    return true;
-}
-
-static bool find_series(struct range_node *n, const struct label_row *row, const struct stream_info *info, size_t *ret)
-{
-    bool plain = series_is_of_stream(n, row);
-    if (plain && (info == n->last_info || (n->no_labels && n->n))) {
-        *ret = n->last_series;
-        return true;
-    }
-    struct map_slot *slot = plain ? map_put(&n->by_stream, sv_make(&info, sizeof info)) : NULL;
-    if (plain && !slot)
-        return run_nomem(n->r);
-    if (slot && slot->value) {
-        *ret = (uintptr_t)slot->value - 1;
-    } else {
-        uint32_t set;
-        struct labels id = identity(n, row);
-        if (row->a->failed)
-            return arena_err(row->a, n->r->e, "memory of one entry");
-        bool ok = label_sets_put(&n->r->sets, id, &set) && series_of_set(n, set, ret);
-        if (slot) {
-            slot->key = arena_sv(&n->r->work, sv_make(&info, sizeof info));
-            slot->value = (void *)(uintptr_t)(ok ? *ret + 1 : 0);
-            ok = ok && slot->key.p;
-        }
-        if (!ok)
-            return run_nomem(n->r);
-    }
-    if (plain) {
-        n->last_info = info;
-        n->last_series = *ret;
-    }
-    return true;
-}
-
-static bool add_delta(struct range_node *n, struct deltas *d, size_t k, int64_t bytes)
-{
-    if (d->n && d->at[d->n - 1].k == k) {
-        d->at[d->n - 1].rows++;
-        d->at[d->n - 1].bytes += bytes;
-        return true;
-    }
-    struct delta *grown = arena_grow(&n->r->work, d->at, d->n, &d->cap, sizeof *grown);
-    if (!grown)
-        return run_nomem(n->r);
-    d->at = grown;
-    d->at[d->n++] = (struct delta){k, 1, bytes};
-    return true;
-}
-
-static bool add_sample(struct range_node *n, struct series *s, int64_t ts, double v)
-{
-    struct sample *grown = arena_grow(&n->r->work, s->samples, s->n, &s->cap, sizeof *grown);
-    if (!grown)
-        return run_nomem(n->r);
-    s->samples = grown;
-    s->samples[s->n++] = (struct sample){ts, v};
-    return true;
-}
-
-/* ---- rows ---- */
-
-static int64_t clamp_ns(__int128 v)
-{
-    return v < INT64_MIN ? INT64_MIN : v > INT64_MAX ? INT64_MAX : (int64_t)v;
-}
-
-/* The steps whose window holds ts, worked out with divisions, and for which other times the same would come out. */
-static struct span span_of(const struct range_node *n, int64_t ts)
-{
-    const struct logql_params *p = n->r->p;
-    __int128 step = p->instant || !p->step_ns ? (__int128)1 << 100 : p->step_ns; /* an only step has no neighbours */
-    __int128 base = (__int128)p->start_ns - n->agg->offset_ns, from = ts - base, to = from + n->agg->range_ns - 1;
-    __int128 most = (__int128)n->r->n_steps - 1;
-    __int128 first = from <= 0 ? 0 : (from + step - 1) / step, last = to < 0 ? -1 : MIN(to / step, most);
-    __int128 lo = from <= 0 ? INT64_MIN : (first - 1) * step + 1 + base; /* where `first` begins to hold */
-    __int128 hi = first * step + base;                                  /* and where it ends */
-    if (last >= 0)
-        lo = MAX(lo, last * step + 1 - n->agg->range_ns + base);
-    if (last < most)
-        hi = MIN(hi, (last + 1) * step - n->agg->range_ns + base);
-    bool none = first > last || first > most;
-    return (struct span){clamp_ns(lo), clamp_ns(hi), none ? 1 : (size_t)first, none ? 0 : (size_t)last};
-}
-
-/* False when no window holds ts. Rows come in time order, so most have the answer of the row before. */
-static bool steps_of(struct range_node *n, int64_t ts, size_t *first, size_t *last)
-{
-    if (ts < n->span.lo || ts > n->span.hi)
-        n->span = span_of(n, ts);
-    *first = n->span.first;
-    *last = n->span.last;
-    return n->span.first <= n->span.last;
-}
-
-static bool pipeline_error(struct range_node *n, const struct label_row *row)
-{
-    enum { SHOWN = 220 }; /* of the series: the advice below it must fit, too */
-    sv error = row->error;
-    SCOPED(buf_done) struct buf text = {0};
-    labels_text(label_row_labels(row, LABEL_STREAM | LABEL_METADATA | LABEL_PARSED | LABEL_ERRORS, row->a), &text);
-    sv series = sv_sub(buf_view(&text), 0, SHOWN);
-    series.n = sv_utf8_prefix(series);
-    return err_set(n->r->e, ERR_INVALID,
-                   "pipeline error: '" SV_FMT "' for series: '" SV_FMT "%s'.\n"
-                   "Use a label filter to intentionally skip this error. (e.g | __error__!=\"" SV_FMT "\").\n"
-                   "To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n"
-                   "The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )",
-                   SV_ARG(error), SV_ARG(series), text.n > series.n ? "…" : "", SV_ARG(error));
-}
-
-static bool convert(enum unwrap_conv conv, sv text, double *ret, struct err *cause)
-{
-    int64_t ns;
-    switch (conv) {
-    case UNWRAP_NUMBER:
-        return float_go(text, ret, cause);
-    case UNWRAP_BYTES:
-        return bytes_humanised(text, ret, cause);
-    case UNWRAP_DURATION:
-    case UNWRAP_DURATION_SECONDS:
-        if (!duration_go(text, &ns, cause))
-            return false;
-        *ret = (double)ns / 1e9;
-        return true;
-    }
-    return false;
-}
-
-/* The value to aggregate; false: the row is left out. */
-static bool unwrap_row(const struct unwrap *uw, struct label_row *row, double *ret)
-{
-    struct err cause = {0};
-    sv text = label_row_get(row, uw->name);
-    if (!text.n)
-        return false;
-    if (!convert(uw->conv, text, ret, &cause)) {
-        *ret = 0;
-        label_row_set_error(row, SV("SampleExtractionErr"), arena_sv(row->a, sv_of(cause.msg)));
-    }
-    for (size_t i = 0; i < uw->n; i++)
-        if (!label_filter_row(uw->filters[i], row))
-            return false;
-    return true;
-}
-
-static bool add_row(struct range_node *n, struct pipeline *pl, const struct stream_info *info, int64_t bytes)
-{
-    struct label_row *row = &pl->row;
-    size_t first = 0, last = 0, at = 0;
-    double v = 0;
-    n->r->lines_after_filter++;
-    if (n->agg->unwrap.present && !unwrap_row(&n->agg->unwrap, row, &v))
-        return true;
-    if (!steps_of(n, pl->ts, &first, &last))
-        return true;
-    if (row->error.p)
-        return pipeline_error(n, row);
-    if (!find_series(n, row, info, &at))
-        return false;
-    struct series *s = &n->series[at];
-    if (n->agg->unwrap.present)
-        return add_sample(n, s, pl->ts, v);
-    return add_delta(n, &s->add, first, bytes) && (last + 1 >= n->r->n_steps || add_delta(n, &s->sub, last + 1, bytes));
-}
-
-static bool read_rows(struct range_node *n, struct pipeline *pl, void *scan)
-{
+    struct range_reader rr;
     struct scan_batch b;
-    bool changes = pipeline_changes_lines(&n->agg->log);
-    int got;
-    while ((got = run_scan_next(n->r, scan, &b)) > 0)
-        for (size_t i = 0; i < b.n; i++) {
-            int pass = run_pipeline(n->r, pl, &b, i);
-            if (pass < 0 || (pass && !add_row(n, pl, b.stream[i], changes ? (int64_t)pl->line.n : b.line_bytes[i])))
-                return false;
-        }
-    return got == 0;
+    void *scan = NULL;
+    int got = -1;
+    n->stages = &n->agg->log; /* nothing is left to the scan: whatever it makes of filters, this is right */
+    n->plain = false;
+    req.columns = plan_columns(n, SCAN_MAX_KEYS);
+    req.n_keys = req.n_key_filters = req.n_filters = 0;
+    range_reader_init(&rr, n, false);
+    bool ok = run_scan_open(n->r, &req, &scan);
+    while (ok && (got = run_scan_next(n->r, scan, &b)) > 0)
+        for (size_t i = 0; i < b.n && ok; i++)
+            ok = range_row(&rr, &b, i, n->r->e);
+    n->r->lines_after_filter += (uint64_t)rr.lines_after_filter;
+    range_reader_done(&rr); /* before the scan: it knows streams of it */
+    run_scan_close(n->r, scan);
+    return ok && got == 0;
+}
+
+struct block_readers {
+    struct range_reader *at; /* by slot */
+};
+
+static bool take_block(void *ctx, unsigned slot, const struct scan_rows *rows, struct err *e)
+{
+    return range_block(&((struct block_readers *)ctx)->at[slot], rows, e);
+}
+
+/* *ret_in_order: a row is in error, and the query has to be run in order to say which. */
+static bool read_blocks(struct range_node *n, const struct scan_request *req, bool *ret_in_order)
+{
+    struct run *r = n->r;
+    unsigned n_slots = r->rows->slots;
+    struct block_readers readers = {arena_array(&r->work, n_slots, sizeof *readers.at)};
+    struct scan_sink sink = {take_block, &readers};
+    if (!readers.at)
+        return run_nomem(r);
+    for (unsigned i = 0; i < n_slots; i++)
+        range_reader_init(&readers.at[i], n, true);
+    bool ok = run_scan_each(r, req, &sink);
+    for (unsigned i = 0; i < n_slots; i++)
+        *ret_in_order |= readers.at[i].error_row;
+    for (unsigned i = 0; i < n_slots; i++) {
+        if (ok && !tally_join(&n->tally, &readers.at[i].own))
+            ok = run_nomem(r);
+        r->lines_after_filter += (uint64_t)readers.at[i].lines_after_filter;
+        range_reader_done(&readers.at[i]);
+    }
+    return ok;
 }
 
 static bool read_all(struct range_node *n)
 {
     const struct range_agg *agg = n->agg;
     const struct logql_params *p = n->r->p;
-    struct scan_filter filters[16];
-    struct parse_hints hints;
-    struct pipeline pl;
-    void *scan = NULL;
+    struct pushdown pd = {0};
+    bool in_order = !n->r->rows->each;
     if (!agg->range_ns)
         return true;
-    if (!plan_hints(n, &hints))
+    if (!plan_hints(n, &n->hints) || !plan_stages(n, &pd))
         return run_nomem(n->r);
     struct scan_request req = {
         .matchers = agg->log.matchers,
         .n_matchers = agg->log.n_matchers,
-        .start_ns = clamp_ns((__int128)p->start_ns - agg->offset_ns - agg->range_ns + 1),
-        .end_ns = clamp_ns((__int128)(p->instant ? p->start_ns : p->end_ns) - agg->offset_ns + 1),
-        .columns = plan_columns(n, &hints),
-        .filters = filters,
-        .n_filters = pipeline_scan_filters(&agg->log, filters, ARRAY_LEN(filters)),
+        .start_ns = run_clamp_ns((__int128)p->start_ns - agg->offset_ns - agg->range_ns + 1),
+        .end_ns = run_clamp_ns((__int128)(p->instant ? p->start_ns : p->end_ns) - agg->offset_ns + 1),
+        .columns = plan_columns(n, pd.n_keys),
     };
-    pipeline_init(&pl, &agg->log, hints);
-    bool ok = run_scan_open(n->r, &req, &scan) && read_rows(n, &pl, scan);
-    map_done(&n->by_stream); /* streams live as long as their scan */
-    n->last_info = NULL;
-    run_scan_close(n->r, scan);
-    pipeline_done(&pl);
+    pushdown_request(&pd, &req);
+    req.keys = n->keys;
+    req.n_keys = n->n_keys;
+    bool ok = !in_order && read_blocks(n, &req, &in_order);
+    if (in_order) {
+        *n->r->e = (struct err){0};
+        ok = read_in_order(n, req);
+    }
+    if (ok)
+        tally_finish(&n->tally);
     return ok;
 }
 
@@ -437,7 +236,7 @@ bool range_open(struct run *r, const struct range_agg *agg, const struct groupin
         return run_nomem(r);
     n->r = r;
     n->agg = agg;
-    n->span = (struct span){.lo = INT64_MAX, .hi = INT64_MIN};
+    n->tally = (struct tally){.a = &r->work, .sets = &r->sets};
     if (!plan_grouping(n, outer))
         return run_nomem(r);
     if (agg->op == RANGE_ABSENT && !absent_labels(n))
@@ -593,8 +392,8 @@ static size_t advance(struct range_node *n, struct series *s, size_t k)
 bool range_step(struct run *r, struct range_node *n, size_t k, struct vec *out)
 {
     bool any = false;
-    for (size_t i = 0; i < n->n; i++) {
-        struct series *s = &n->series[i];
+    for (size_t i = 0; i < n->tally.n; i++) {
+        struct series *s = &n->tally.series[i];
         size_t count = advance(n, s, k);
         double v = 0;
         if (!count)
