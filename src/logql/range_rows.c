@@ -287,9 +287,11 @@ static bool metadata_of(struct range_reader *rr, const struct scan_rows *rows, u
             arena_reset(&rr->labels);
         return scan_labels(rows->c, row, &rr->labels, ret);
     }
-    for (size_t i = 0; i < n->n_keys; i++)
-        if (rows->keys[i].id[row])
-            rr->key_labels[k++] = (struct label){n->keys[i], rows->keys[i].values[rows->keys[i].id[row] - 1]};
+    for (size_t i = 0; i < n->n_keys; i++) {
+        uint32_t id = key_column_id(&rows->keys[i], row);
+        if (id)
+            rr->key_labels[k++] = (struct label){n->keys[i], rows->keys[i].values[id - 1]};
+    }
     *ret = (struct labels){rr->key_labels, k};
     return true;
 }
@@ -333,7 +335,7 @@ static size_t table_at(const struct range_node *n, const struct scan_rows *rows,
         return 0;
     for (size_t i = 0; i < n->by.n; i++) {
         const struct key_column *k = &rows->keys[i];
-        at = at * ((size_t)k->n_values + 1) + k->id[row];
+        at = at * ((size_t)k->n_values + 1) + key_column_id(k, row);
     }
     return at;
 }
@@ -349,7 +351,8 @@ static bool table_series(struct range_reader *rr, const struct scan_rows *rows, 
     }
     for (size_t i = 0; !n->no_labels && i < n->by.n; i++) {
         const struct key_column *k = &rows->keys[i];
-        sv v = k->id[row] ? k->values[k->id[row] - 1] : labels_get(rows->streams[rows->stream[row]]->labels, n->by.names[i]);
+        uint32_t value = key_column_id(k, row);
+        sv v = value ? k->values[value - 1] : labels_get(rows->streams[rows->stream[row]]->labels, n->by.names[i]);
         if (v.n)
             id[kept++] = (struct label){n->by.names[i], v};
     }
@@ -446,7 +449,7 @@ static bool block_plain(struct range_reader *rr, const struct scan_rows *rows, s
     const struct key_column *only = NULL; /* the one key with values here */
     size_t n_keys = 0;
     for (size_t i = 0; !n->no_labels && i < n->by.n; i++)
-        if (rows->keys[i].n_values) {
+        if (rows->keys[i].n_values && rows->keys[i].id) {
             only = &rows->keys[i];
             n_keys++;
         }

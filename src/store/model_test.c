@@ -160,7 +160,7 @@ static bool collect(void *ctx, unsigned slot, const struct scan_rows *rows, stru
     CHECK(slot < CREW_MAX);
     LOCK_SCOPED(&c->mu);
     for (uint32_t i = 0; i < rows->n; i++) {
-        uint32_t row = rows->at ? rows->at[i] : i, from = row ? rows->line_end[row - 1] : 0, id = rows->keys[0].id[row];
+        uint32_t row = rows->at ? rows->at[i] : i, from = row ? rows->line_end[row - 1] : 0, id = key_column_id(&rows->keys[0], row);
         struct labels l;
         buf_reset(&b);
         labels_text(rows->streams[rows->stream[row]]->labels, &b);

@@ -25,6 +25,7 @@ struct scan {
     size_t window;                 /* how many to open at a time */
     VEC(struct member) group;      /* all rows of one stream and time, in the asked direction */
     size_t group_at;               /* the next to come out */
+    size_t n_batch;                /* rows of the batch whose columns are being read */
     struct dedup seen;
     uint64_t returned;
     struct arena labels;           /* of the batch */
@@ -293,12 +294,26 @@ static void emit(struct scan *sc, const struct member *m, size_t at)
     sc->row[at] = row;
 }
 
+/* With a limit that the next rows will reach, only the lines of this batch are made; else those of all rows that pass, at once. */
+static bool need_of_batch(struct scan *sc, struct hand *h, struct run *r, struct err *e)
+{
+    if (!sc->pl.rq.limit || sc->pl.rq.limit > 4 * BATCH_ROWS)
+        return run_need(&sc->pl, h, r, sc->pl.rq.columns, e);
+    if (!vec_reserve(&h->pass, r->c->n))
+        return err_nomem(e);
+    memset(h->pass.at, 0, r->c->n);
+    for (size_t i = 0; i < sc->n_batch; i++)
+        if (sc->run[i] == r)
+            h->pass.at[sc->row[i]] = 1;
+    return run_need_some(&sc->pl, h, r, sc->pl.rq.columns, h->pass.at, e);
+}
+
 static bool late_item(struct crew_job *job, size_t item, unsigned slot)
 {
     struct scan *sc = CONTAINER_OF(job, struct scan_job, job)->sc;
     struct run *r = sc->late.at[item];
     struct err *e = &r->err;
-    if (plan_may_go_on(&sc->pl, e) && run_need(&sc->pl, &sc->pl.hands[slot], r, sc->pl.rq.columns, e))
+    if (plan_may_go_on(&sc->pl, e) && need_of_batch(sc, &sc->pl.hands[slot], r, e))
         return true;
     if (!part_damaged(e))
         return false;
@@ -312,9 +327,10 @@ static bool read_late(struct scan *sc, size_t n, struct err *e)
 {
     bool lines = sc->pl.rq.columns & SCAN_LINES, metadata = sc->pl.rq.columns & SCAN_METADATA;
     sc->late.n = 0;
+    sc->n_batch = n;
     for (size_t i = 0; i < n; i++) {
         struct run *r = sc->run[i];
-        if (r->gone || r->in_late || !((lines && !r->c->lines) || (metadata && !r->c->meta_end)) || run_is_head(&sc->pl, r))
+        if (r->gone || r->in_late || !((lines && !r->lines_read) || (metadata && !r->c->meta_end)) || run_is_head(&sc->pl, r))
             continue;
         struct run **room = vec_push(&sc->late);
         if (!room)

@@ -56,35 +56,64 @@ bool run_charge(struct plan *pl, struct run *r, size_t bytes, struct err *e)
                    pl->account->max);
 }
 
-static bool read_columns(struct plan *pl, struct hand *h, struct run *r, struct part_reader *rd, bool lines, bool metadata,
-                         struct err *e)
+/* What the chunk holds more than `before`, into the statistics and the account. */
+static bool count_more(struct plan *pl, struct hand *h, struct run *r, size_t before, struct err *e)
 {
-    size_t before = r->c->memory;
-    if (lines && !part_read_lines(rd, r->block, r->c, e))
-        return false;
-    size_t with_lines = r->c->memory;
-    if (metadata && !part_read_metadata(rd, r->block, r->c, e))
-        return false;
-    h->stats.blocks_lines += lines;
-    h->stats.blocks_metadata += metadata;
-    h->stats.metadata_bytes += r->c->memory - with_lines;
-    h->stats.bytes_decoded += r->c->memory - before;
-    return run_charge(pl, r, r->c->memory - before, e);
+    size_t more = r->c->memory > before ? r->c->memory - before : 0;
+    h->stats.bytes_decoded += more;
+    return run_charge(pl, r, more, e);
 }
 
-bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, struct err *e)
+static bool read_lines(struct plan *pl, struct hand *h, struct run *r, struct part_reader *rd, const uint8_t *want, struct err *e)
+{
+    size_t before = r->c->memory;
+    h->stats.blocks_lines += !r->c->lines;
+    return part_read_some_lines(rd, r->block, r->c, want, e) && count_more(pl, h, r, before, e);
+}
+
+static bool read_metadata(struct plan *pl, struct hand *h, struct run *r, struct part_reader *rd, struct err *e)
+{
+    size_t before = r->c->memory;
+    h->stats.blocks_metadata += !r->metadata_counted;
+    r->metadata_counted = true;
+    if (!part_read_metadata(rd, r->block, r->c, e))
+        return false;
+    h->stats.metadata_bytes += r->c->memory > before ? r->c->memory - before : 0;
+    return count_more(pl, h, r, before, e);
+}
+
+bool run_need_some(struct plan *pl, struct hand *h, struct run *r, unsigned columns, const uint8_t *want, struct err *e)
 {
     struct part_reader *rd;
-    bool lines = (columns & SCAN_LINES) && !r->c->lines, metadata = (columns & SCAN_METADATA) && !r->c->meta_end;
+    bool lines = (columns & SCAN_LINES) && !r->lines_read, metadata = (columns & SCAN_METADATA) && !r->c->meta_end;
     if (run_is_head(pl, r) || (!lines && !metadata)) /* a head chunk has them all */
         return true;
     if (!reader_take(pl, r, &rd, e))
         return false;
     uint64_t stored = part_reader_bytes(rd);
-    bool ok = read_columns(pl, h, r, rd, lines, metadata, e);
+    bool ok = (!lines || read_lines(pl, h, r, rd, want, e)) && (!metadata || read_metadata(pl, h, r, rd, e));
     h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
     reader_put(pl, r, rd);
     return ok;
+}
+
+bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, struct err *e)
+{
+    const uint8_t *want = NULL;
+    if (run_is_head(pl, r))
+        return true;
+    if (r->at && (columns & SCAN_LINES) && !r->lines_read) {
+        if (!vec_reserve(&h->pass, r->c->n))
+            return err_nomem(e);
+        memset(h->pass.at, 0, r->c->n);
+        for (uint32_t i = 0; i < r->n; i++)
+            h->pass.at[r->at[i]] = 1;
+        want = h->pass.at;
+    }
+    if (!run_need_some(pl, h, r, columns, want, e))
+        return false;
+    r->lines_read |= (columns & SCAN_LINES) != 0;
+    return true;
 }
 
 static bool load(struct plan *pl, struct hand *h, struct run *r, struct err *e)
@@ -110,24 +139,25 @@ static bool need_key(struct plan *pl, struct hand *h, struct run *r, size_t i, s
 {
     struct key_column *k = &r->keys[i];
     struct part_reader *rd;
-    if (k->values)
+    if (r->keys_read & 1ull << i)
         return true;
+    r->keys_read |= 1ull << i;
     if (run_is_head(pl, r))
         return (chunk_key(r->c, pl->names[i], k) || err_nomem(e)) && run_charge(pl, r, k->memory, e);
     if (!reader_take(pl, r, &rd, e))
         return false;
     uint64_t stored = part_reader_bytes(rd);
     size_t before = r->c->memory;
-    bool fresh = !r->c->meta_end, ok = part_read_key(rd, r->block, r->c, pl->names[i], k, e);
+    bool ok = part_read_key(rd, r->block, r->c, pl->names[i], k, e);
     h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
     reader_put(pl, r, rd);
     if (!ok)
         return false;
-    size_t more = r->c->memory - before + k->memory;
-    h->stats.blocks_metadata += fresh;
-    h->stats.metadata_bytes += more;
-    h->stats.bytes_decoded += more;
-    return run_charge(pl, r, more, e);
+    h->stats.blocks_metadata += !r->metadata_counted;
+    r->metadata_counted = true;
+    h->stats.metadata_bytes += (r->c->memory > before ? r->c->memory - before : 0) + k->memory;
+    h->stats.bytes_decoded += k->memory;
+    return run_charge(pl, r, k->memory, e) && count_more(pl, h, r, before, e);
 }
 
 static bool keys_room(struct plan *pl, struct run *r, struct err *e)
@@ -208,8 +238,7 @@ static bool filter_block_lines(struct plan *pl, struct hand *h, struct run *r, s
     h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
     reader_put(pl, r, rd);
     h->stats.blocks_lines += !before && r->c->lines;
-    h->stats.bytes_decoded += r->c->memory - memory;
-    ok = ok && run_charge(pl, r, r->c->memory - memory, e);
+    ok = ok && count_more(pl, h, r, memory, e);
     if (ok && !exact)
         ok = run_need(pl, h, r, SCAN_LINES, e) && (lines_pass(r->c, rq->filters, rq->n_filters, h->pass.at) || err_nomem(e));
     return ok;
@@ -225,7 +254,7 @@ static bool filter_lines(struct plan *pl, struct hand *h, struct run *r, struct 
     return ok;
 }
 
-/* What the filter says: of the value of each id, and of id 0 for each stream. */
+/* What the filter says of the value of each id, and, for rows without one, of each stream's label. */
 static bool filter_key(struct plan *pl, struct hand *h, struct run *r, const struct scan_key_filter *f, struct err *e)
 {
     enum { UNKNOWN = 2 };
@@ -244,7 +273,7 @@ static bool filter_key(struct plan *pl, struct hand *h, struct run *r, const str
     for (uint32_t i = 0; i < c->n; i++) {
         if (!h->pass.at[i])
             continue;
-        uint32_t id = k->id[i], s = c->stream[i];
+        uint32_t id = key_column_id(k, i), s = c->stream[i];
         uint8_t *known = id ? &of_value[id] : &of_stream[s];
         if (*known == UNKNOWN)
             *known = f->accept(f->ctx, id ? k->values[id - 1] : labels_get(r->streams[s]->labels, f->name));
@@ -369,6 +398,8 @@ void run_close(struct plan *pl, struct run *r)
     r->at = NULL;
     r->streams = NULL;
     r->sorted = NULL;
+    r->keys_read = 0;
+    r->lines_read = false;
     r->n = 0;
     r->memory = 0;
 }

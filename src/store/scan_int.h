@@ -19,11 +19,13 @@ struct run { /* a head chunk or a block of a part */
     uint32_t n;               /* rows that pass */
     uint32_t *at;             /* where they stand; NULL: everywhere */
     const struct stream_info **streams; /* by the chunk's streams; NULL: not chosen */
-    struct key_column *keys;  /* by the plan's names; values NULL until read */
+    struct key_column *keys;  /* by the plan's names */
+    uint64_t keys_read;       /* which of them are there */
+    bool lines_read;          /* of all rows that pass */
     struct row_key *sorted;   /* scan.c: the rows in ascending order */
     uint32_t row;             /* scan.c: the next; backward it counts down from n */
     bool opened, gone;        /* scan.c; gone: wanted columns are damaged, its rows are not shown */
-    bool damage_counted, in_late;
+    bool damage_counted, metadata_counted, in_late;
     struct err err;           /* scan.c: of opening; comes up when it is the run's turn */
     size_t memory;
 };
@@ -72,8 +74,10 @@ size_t plan_contests(const struct plan *pl, uint32_t rank, int64_t min_ts, int64
 
 /* Picks the run's rows and reads `columns` of the request's when there are any. A damaged block is counted and has none. */
 MUST_USE bool run_open(struct plan *pl, struct hand *h, struct run *r, unsigned columns, bool keys, struct err *e);
-/* Makes these columns be there. Part damage is the caller's to count. */
+/* Makes these columns be there, for the rows that pass. Part damage is the caller's to count. */
 MUST_USE bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, struct err *e);
+/* The same for the rows whose want[] is set only. */
+MUST_USE bool run_need_some(struct plan *pl, struct hand *h, struct run *r, unsigned columns, const uint8_t *want, struct err *e);
 MUST_USE bool run_keys(struct plan *pl, struct hand *h, struct run *r, struct err *e);
 MUST_USE bool run_charge(struct plan *pl, struct run *r, size_t bytes, struct err *e);
 void run_damaged(struct plan *pl, struct hand *h, struct run *r);
