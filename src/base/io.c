@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -262,6 +263,22 @@ bool io_renameat(int dirfd, const char *from, const char *to, struct err *e)
     if (!sys && renameat(dirfd, from, dirfd, to) != 0)
         sys = errno;
     return sys ? err_sys_code(e, sys, "cannot rename '%s' to '%s'", from, to) : true;
+}
+
+bool io_disk_free(int dirfd, const char *what, uint64_t *ret, struct err *e)
+{
+    struct statvfs v;
+    int sys = fault_for(IO_STATFS, what, NULL);
+    if (sys == ENOSPC) {
+        *ret = 0;
+        return true;
+    }
+    if (!sys && fstatvfs(dirfd, &v) != 0)
+        sys = errno;
+    if (sys)
+        return err_sys_code(e, sys, "cannot ask for the free space of '%s'", what);
+    *ret = (uint64_t)v.f_bavail * v.f_frsize;
+    return true;
 }
 
 bool io_unlinkat(int dirfd, const char *name, struct err *e)

@@ -40,6 +40,8 @@ MUST_USE bool io_lock_file(int fd, const char *what, struct err *e);
  * new: what a crash, or somebody else, left under its name goes first. */
 MUST_USE bool io_replace_file(int dirfd, const char *name, sv bytes, struct err *e);
 MUST_USE bool io_read_file(int dirfd, const char *name, struct buf *ret, struct err *e); /* capped by ret->max; opens as (1) */
+/* Bytes that may still be written to the file system of `dirfd`. A fault with ENOSPC gives 0. */
+MUST_USE bool io_disk_free(int dirfd, const char *what, uint64_t *ret, struct err *e);
 void io_close(int fd); /* -1 is fine */
 static inline UNUSED void io_close_scoped(int *fd)
 {
@@ -48,7 +50,7 @@ static inline UNUSED void io_close_scoped(int *fd)
 
 /* Faults, for tests. A rule fires on calls of `op` whose path or name contains `match` (NULL: any), after `skip` such
  * calls, `times` times (0: for ever). sys: errno to fail with; for writes `short_by` > 0 first writes that much less. */
-enum io_op { IO_OPEN, IO_WRITE, IO_SYNC, IO_SYNC_DIR, IO_ALLOCATE, IO_TRUNCATE, IO_RENAME, IO_UNLINK, IO_PREAD, IO_OP_COUNT };
+enum io_op { IO_OPEN, IO_WRITE, IO_SYNC, IO_SYNC_DIR, IO_ALLOCATE, IO_TRUNCATE, IO_RENAME, IO_UNLINK, IO_PREAD, IO_STATFS, IO_OP_COUNT };
 struct io_fault {
     enum io_op op;
     const char *match;

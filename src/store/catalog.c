@@ -18,7 +18,7 @@
 
 #define MANIFEST_MAGIC "\x89WEIRMF\n"
 enum { MANIFEST_MAJOR = 1, MANIFEST_HEAD = 16, FRAME_HEAD = 8, FRAME_MAX = 16 << 20, REWRITE_BYTES = 8 << 20, FILE_MAX = 1 << 30, FRAME_PARTS = 4096 };
-enum { TAG_COVERED = 1, TAG_ADD = 2, TAG_DROP = 3, TAG_RESET = 4, TAG_OPTIONAL = 64 };
+enum { TAG_COVERED = 1, TAG_ADD = 2, TAG_DROP = 3, TAG_RESET = 4, TAG_OPTIONAL = 64, TAG_DEAD = 64 };
 
 struct catalog {
     int dirfd;                  /* borrowed */
@@ -35,6 +35,7 @@ struct catalog {
 void catalog_state_done(struct catalog_state *s)
 {
     vec_done(&s->parts);
+    vec_done(&s->dead);
 }
 
 static void put_number(struct buf *b, uint64_t v)
@@ -55,10 +56,11 @@ static void put_item(struct buf *out, unsigned tag, const uint64_t *numbers, siz
     buf_put(out, value, len);
 }
 
-static void put_frame(struct buf *out, const struct catalog_edit *edit, bool reset)
+/* `dead`: the frame forgets what was before, but for the dead of this state; NULL: it does not. */
+static void put_frame(struct buf *out, const struct catalog_edit *edit, const struct catalog_state *dead)
 {
     SCOPED(buf_done) struct buf p = {0};
-    if (reset)
+    if (dead)
         put_item(&p, TAG_RESET, NULL, 0);
     for (size_t i = 0; i < edit->n_drop; i++)
         put_item(&p, TAG_DROP, &edit->drop[i], 1);
@@ -67,7 +69,10 @@ static void put_frame(struct buf *out, const struct catalog_edit *edit, bool res
         put_item(&p, TAG_ADD,
                  (uint64_t[]){a->id, a->file_bytes, a->rows, a->line_bytes, zigzag(a->min_ts), zigzag(a->max_ts)}, 6);
     }
-    put_item(&p, TAG_COVERED, &edit->covered_seq, 1);
+    if (edit->covered_seq || dead)
+        put_item(&p, TAG_COVERED, &edit->covered_seq, 1);
+    for (size_t i = 0; dead && i < dead->dead.n; i++)
+        put_item(&p, TAG_DEAD, &dead->dead.at[i], 1);
     uint8_t h[FRAME_HEAD];
     put_le32(h, (uint32_t)p.n);
     put_le32(h + 4, crc32c(0, p.p ? p.p : "", p.n));
@@ -86,15 +91,32 @@ static void put_state(struct buf *out, const struct catalog_state *s)
         struct catalog_edit edit = {.covered_seq = s->covered_seq, .n_add = n};
         if (n)
             edit.add = s->parts.at + i;
-        put_frame(out, &edit, i == 0);
+        put_frame(out, &edit, i == 0 ? s : NULL);
         i += n;
     } while (i < s->parts.n);
 }
 
-static bool drop_part(struct catalog_state *s, uint64_t id)
+static void forget_dead(struct catalog_state *s, uint64_t id)
+{
+    for (size_t i = 0; i < s->dead.n; i++)
+        if (s->dead.at[i] == id)
+            s->dead.at[i--] = s->dead.at[--s->dead.n];
+}
+
+static bool note_dead(struct catalog_state *s, uint64_t id)
+{
+    uint64_t *room = vec_push(&s->dead);
+    if (room)
+        *room = id;
+    return room;
+}
+
+static bool drop_part(struct catalog_state *s, uint64_t id, bool *nomem)
 {
     for (size_t i = 0; i < s->parts.n; i++)
         if (s->parts.at[i].id == id) {
+            if ((*nomem = !note_dead(s, id)))
+                return false;
             memmove(&s->parts.at[i], &s->parts.at[i + 1], (s->parts.n - i - 1) * sizeof *s->parts.at);
             s->parts.n--;
             return true;
@@ -109,9 +131,12 @@ static bool item_apply(uint64_t tag, const uint64_t *v, size_t n, struct catalog
         s->covered_seq = v[0];
         return n == 1;
     case TAG_DROP:
-        return n == 1 && drop_part(s, v[0]);
+        return n == 1 && drop_part(s, v[0], nomem);
+    case TAG_DEAD:
+        *nomem = n == 1 && !note_dead(s, v[0]);
+        return n == 1 && !*nomem;
     case TAG_RESET:
-        s->parts.n = 0;
+        s->parts.n = s->dead.n = 0;
         s->covered_seq = 0;
         return true;
     case TAG_ADD: {
@@ -119,6 +144,7 @@ static bool item_apply(uint64_t tag, const uint64_t *v, size_t n, struct catalog
         *nomem = n >= 6 && !room;
         if (!room)
             return false;
+        forget_dead(s, v[0]);
         *room = (struct catalog_part){.id = v[0],
                                       .file_bytes = v[1],
                                       .rows = v[2],
@@ -144,7 +170,7 @@ static bool payload_apply(sv payload, struct catalog_state *s, struct err *e)
         if (tag < TAG_OPTIONAL && (tag < TAG_COVERED || tag > TAG_RESET))
             return err_set(e, ERR_UNSUPPORTED, "manifest item %" PRIu64 " is of a newer release", tag);
         const uint8_t *stop = at + len;
-        while (tag < TAG_OPTIONAL && at < stop && n < ARRAY_LEN(v))
+        while (tag <= TAG_DEAD && at < stop && n < ARRAY_LEN(v))
             if (!varint_get(&at, stop, &v[n++]))
                 return err_set(e, ERR_CORRUPT, "manifest item");
         at = stop;
@@ -335,8 +361,11 @@ static bool load(struct catalog *c, struct err *e)
 static bool state_copy(const struct catalog_state *from, struct catalog_state *to, struct err *e)
 {
     to->covered_seq = from->covered_seq;
-    if (!vec_reserve(&to->parts, from->parts.n))
+    if (!vec_reserve(&to->parts, from->parts.n) || !vec_reserve(&to->dead, from->dead.n))
         return err_nomem(e);
+    if (from->dead.n)
+        memcpy(to->dead.at, from->dead.at, from->dead.n * sizeof *to->dead.at);
+    to->dead.n = from->dead.n;
     if (from->parts.n)
         memcpy(to->parts.at, from->parts.at, from->parts.n * sizeof *to->parts.at);
     to->parts.n = from->parts.n;
@@ -366,7 +395,7 @@ static bool set_aside(struct catalog *c, bool missing, struct err *e)
 {
     char name[sizeof c->name];
     memcpy(name, c->name, sizeof name);
-    c->state.parts.n = 0;
+    c->state.parts.n = c->state.dead.n = 0;
     c->state.covered_seq = 0;
     c->name[0] = 0;
     return quarantine(c, "CURRENT", e) && (!*name || missing || quarantine(c, name, e)) && pass_numbers(c, e);
@@ -420,15 +449,20 @@ void catalog_close(struct catalog *c)
 
 static bool state_apply(struct catalog_state *s, const struct catalog_edit *edit, struct err *e)
 {
-    for (size_t i = 0; i < edit->n_drop; i++)
-        if (!drop_part(s, edit->drop[i]))
-            return err_set(e, ERR_INVALID, "part %" PRIx64 " is not listed", edit->drop[i]);
+    for (size_t i = 0; i < edit->n_drop; i++) {
+        bool nomem = false;
+        if (!drop_part(s, edit->drop[i], &nomem))
+            return nomem ? err_nomem(e) : err_set(e, ERR_INVALID, "part %" PRIx64 " is not listed", edit->drop[i]);
+    }
     if (!vec_reserve(&s->parts, s->parts.n + edit->n_add))
         return err_nomem(e);
     if (edit->n_add)
         memcpy(s->parts.at + s->parts.n, edit->add, edit->n_add * sizeof *edit->add);
     s->parts.n += edit->n_add;
-    s->covered_seq = edit->covered_seq;
+    for (size_t i = 0; i < edit->n_add; i++)
+        forget_dead(s, edit->add[i].id);
+    if (edit->covered_seq)
+        s->covered_seq = edit->covered_seq;
     return true;
 }
 
@@ -437,7 +471,7 @@ bool catalog_edit(struct catalog *c, const struct catalog_edit *edit, struct err
     LOCK_SCOPED(&c->mu);
     struct catalog_state next = {0};
     SCOPED(buf_done) struct buf frame = {0};
-    put_frame(&frame, edit, false);
+    put_frame(&frame, edit, NULL);
     if (!buf_ok(&frame, e) || !state_copy(&c->state, &next, e) || !state_apply(&next, edit, e)) {
         catalog_state_done(&next);
         return false;
@@ -462,6 +496,12 @@ bool catalog_edit(struct catalog *c, const struct catalog_edit *edit, struct err
     }
     catalog_state_done(ok ? &before : &next);
     return ok || err_ctx(e, "catalog");
+}
+
+void catalog_gone(struct catalog *c, uint64_t id)
+{
+    LOCK_SCOPED(&c->mu);
+    forget_dead(&c->state, id);
 }
 
 bool catalog_reset(struct catalog *c, const struct catalog_state *state, struct err *e)

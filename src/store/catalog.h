@@ -15,12 +15,13 @@ struct catalog_part {
 
 struct catalog_state {
     uint64_t covered_seq; /* log frames below it are in parts */
-    VEC(struct catalog_part) parts; /* in the order they were added: older log sequences first */
+    VEC(struct catalog_part) parts; /* in the order they were added */
+    VEC(uint64_t) dead; /* parts dropped whose files may still be there */
 };
 void catalog_state_done(struct catalog_state *s);
 
 struct catalog_edit {
-    uint64_t covered_seq;
+    uint64_t covered_seq; /* 0: as before */
     const struct catalog_part *add;
     size_t n_add;
     const uint64_t *drop;
@@ -36,6 +37,8 @@ MUST_USE bool catalog_open(int dirfd, struct catalog **ret, struct catalog_state
 void catalog_close(struct catalog *c);
 /* Durable when it returns true. After a failure nothing of the edit is in force; the next edit starts a new manifest. */
 MUST_USE bool catalog_edit(struct catalog *c, const struct catalog_edit *edit, struct err *e);
+/* The file of a dropped part is gone: it need not be told any more. Nothing is written now; the next manifest leaves it out. */
+void catalog_gone(struct catalog *c, uint64_t id);
 /* Replaces everything by `state`, in a new manifest. */
 MUST_USE bool catalog_reset(struct catalog *c, const struct catalog_state *state, struct err *e);
 

@@ -22,6 +22,15 @@ void part_set_done(struct part_set *s)
     vec_done(&s->parts);
 }
 
+void part_set_add(struct part_set *s, struct part *p)
+{
+    size_t i = s->parts.n++;
+    ASSERT(s->parts.n <= s->parts.cap);
+    for (; i > 0 && part_order(s->parts.at[i - 1], p) > 0; i--)
+        s->parts.at[i] = s->parts.at[i - 1];
+    s->parts.at[i] = p;
+}
+
 /* Removes files of an attempt that failed: nobody lists them. What stays all the same, recovery removes. */
 static void remove_files(struct store *st, const struct parts_written *made)
 {
@@ -55,7 +64,8 @@ static bool write_parts(struct store *st, struct err *e)
     struct part_flush f = {.chunks = st->head.sealed.chunks.at,
                            .n_chunks = st->head.sealed.chunks.n,
                            .first_seq = st->head.sealed.first_seq,
-                           .end_seq = st->head.sealed.end_seq};
+                           .end_seq = st->head.sealed.end_seq,
+                           .compression = (int)st->cfg->flush_compression};
     bool ok = part_write(st->parts_fd, &f, &st->next_part_id, &made, e) && open_written(st, &made, e);
     if (!ok)
         remove_files(st, &made);
@@ -84,6 +94,7 @@ static bool publish(struct store *st, uint64_t *ret_covered, struct err *e)
 {
     struct chunk_list old;
     struct part_set *w = &st->written;
+    LOCK_SCOPED(&st->edit_mu);
     lock_acquire(&st->head.mu);
     bool ok = vec_reserve(&st->parts.parts, st->parts.parts.n + w->parts.n);
     lock_release(&st->head.mu);
@@ -92,14 +103,19 @@ static bool publish(struct store *st, uint64_t *ret_covered, struct err *e)
     if (!edit_catalog(st, e))
         return false;
     lock_acquire(&st->head.mu);
-    for (size_t i = 0; i < w->parts.n; i++)
-        st->parts.parts.at[st->parts.parts.n++] = w->parts.at[i];
+    for (size_t i = 0; i < w->parts.n; i++) {
+        w->parts.at[i]->added_mono_ns = clock_mono_ns();
+        part_set_add(&st->parts, w->parts.at[i]);
+    }
     *ret_covered = st->head.sealed.end_seq;
     head_drop_sealed(&st->head, &old);
     lock_release(&st->head.mu);
+    for (size_t i = 0; i < w->parts.n; i++)
+        metric_add(st->m.flush_bytes, (int64_t)w->parts.at[i]->file_bytes);
     w->parts.n = 0;
     st->is_written = false;
     chunk_list_done(&old);
+    merge_poke(st);
     return true;
 }
 

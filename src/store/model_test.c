@@ -1,8 +1,9 @@
-/* Random histories (pushes with late rows, duplicates and several streams; flushes; restarts) against a plain list of rows:
+/* Random histories (pushes with late rows, duplicates and several streams; flushes; merges of any neighbours; restarts) against a plain list of rows:
  * every scan, in any range and direction, gives what the list gives. */
 #include "base/regex.h"
 #include "base/vec.h"
 #include "store/crew.h"
+#include "store/store_int.h"
 #include "store/store_test.h"
 
 struct model_row {
@@ -276,6 +277,16 @@ static void check_totals(struct fixture *f, const struct model *m)
     CHECK_EQ(t.bytes, m->rows.n * strlen("line 0 of some length"));
 }
 
+static void merge_random(struct fixture *f)
+{
+    struct err e = {0};
+    size_t n = f->st->parts.parts.n, first = n ? rng((uint32_t)n) : 0;
+    if (rng(8) == 0)
+        CHECK_OK(store_merge(f->st, rng(2), &e), &e);
+    else if (n)
+        CHECK_OK(merge_window(f->st, first, 1 + rng((uint32_t)MIN(n - first, (size_t)16)), &e), &e);
+}
+
 static void history(uint64_t seed)
 {
     struct fixture f;
@@ -288,11 +299,13 @@ static void history(uint64_t seed)
     REQUIRE(fixture_open(&f));
     int64_t now = 1000000;
     for (int step = 0; step < 120 && !test_failures; step++, now += rng(30)) {
-        uint32_t what = rng(20);
+        uint32_t what = rng(24);
         if (what < 9) {
             push_random(&f, &m, now);
         } else if (what < 11) {
             CHECK_OK(store_flush(f.st, &e), &e);
+        } else if (what >= 20) {
+            merge_random(&f);
         } else if (what == 11) {
             fixture_close(&f);
             REQUIRE(fixture_open(&f));

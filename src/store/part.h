@@ -52,7 +52,7 @@ struct part {
     struct part_block *blocks;
     uint32_t n_streams, n_blocks;
     int64_t added_mono_ns; /* when it became visible; under the store's head.mu */
-    bool keep_as_is;       /* the merger's: it cannot be merged */
+    bool keep_as_is, busy; /* the merger's: it cannot be merged; it is being merged */
 };
 
 void part_name(uint64_t id, char to[static 32]);     /* "0000000000000001.part" */

@@ -2,8 +2,9 @@
  * (1) The catalog says which parts count. A listed part that is damaged or missing is set aside in quarantine/, counted, and
  *     the rest serves. One that the disk fails to read is counted, too, and stays listed: its bytes may be well, and the next
  *     start tries again.
- * (2) A file that nobody lists is what a crash left between writing a part and listing it, and its rows are in the log: it
- *     goes. But when the log does not have them (the catalog was lost), the part is taken in: it says itself what it covers.
+ * (2) A file that nobody lists is what a crash left between writing a part and listing it, and its rows are in the log, or in the
+ *     parts it was merged from: it goes. So does one that was dropped and not yet removed. But when its rows are nowhere else (the
+ *     catalog was lost, or its last edit), the part is taken in: it says itself what it covers and what it stands for.
  * (3) The log is read from the first frame no part covers, by the rules each frame was taken under. */
 #include "store/store_int.h"
 #include "base/clock.h"
@@ -22,6 +23,7 @@ struct found { /* a file in parts/ */
     uint64_t id;
     struct part *part; /* NULL: set aside, or unread */
     bool listed, keep;
+    bool replaced;     /* a part that counts was merged from it */
     bool unread;       /* the disk failed */
 };
 
@@ -90,6 +92,17 @@ static bool note_file(void *ctx, const char *name, struct err *e)
     return note_id(r, name, e);
 }
 
+/* Ids of files that are gone are not used again while somebody may still speak of them. */
+static void note_ids(struct recovery *r)
+{
+    uint64_t next = atomic_load(&r->st->next_part_id);
+    for (size_t i = 0; i < r->state.parts.n; i++)
+        next = MAX(next, r->state.parts.at[i].id + 1);
+    for (size_t i = 0; i < r->state.dead.n; i++)
+        next = MAX(next, r->state.dead.at[i] + 1);
+    atomic_store(&r->st->next_part_id, next);
+}
+
 static int by_id(const void *a, const void *b)
 {
     uint64_t x = ((const struct found *)a)->id, y = ((const struct found *)b)->id;
@@ -137,15 +150,24 @@ static bool open_parts(struct recovery *r, struct err *e)
     return true;
 }
 
-/* Are all parts of this one's flush there? */
-static bool flush_complete(const struct recovery *r, const struct part *p)
+static bool same_origin(const struct part *p, const struct part *q)
 {
-    unsigned n = 0;
+    return p->first_seq == q->first_seq && p->end_seq == q->end_seq && p->n_inputs == q->n_inputs &&
+           (!p->n_inputs || memcmp(p->inputs, q->inputs, p->n_inputs * sizeof *p->inputs) == 0);
+}
+
+/* Are all parts of this one's flush or merge there? */
+static bool origin_complete(const struct recovery *r, const struct part *p)
+{
+    unsigned n = 0, of = 0;
     for (size_t i = 0; i < r->files.n; i++) {
         const struct part *q = r->files.at[i].part;
-        n += q && q->first_seq == p->first_seq && q->end_seq == p->end_seq && q->of == p->of;
+        if (!q || !same_origin(p, q))
+            continue;
+        n++;
+        of = MAX(of, q->of);
     }
-    return n >= p->of;
+    return of && n >= of;
 }
 
 static bool log_has(struct store *st, const struct part *p)
@@ -153,18 +175,66 @@ static bool log_has(struct store *st, const struct part *p)
     return spool_first_seq(st->wal) <= p->first_seq && spool_next_seq(st->wal) >= p->end_seq;
 }
 
-/* Parts nobody lists: kept when the log cannot give their rows again. */
-static bool judge_unlisted(struct recovery *r, struct err *e)
+/* Are the parts that this one was merged from all there, and those that count? */
+static bool inputs_serve(struct recovery *r, const struct part *p)
 {
-    for (size_t i = 0; i < r->files.n; i++) {
+    for (uint32_t i = 0; i < p->n_inputs; i++) {
+        const struct found *f = file_of(r, p->inputs[i]);
+        if (!f || !f->part || !f->listed)
+            return false;
+    }
+    return true;
+}
+
+static bool is_dead(const struct recovery *r, uint64_t id)
+{
+    for (size_t i = 0; i < r->state.dead.n; i++)
+        if (r->state.dead.at[i] == id)
+            return true;
+    return false;
+}
+
+/* Should a part be kept that no edit lists? */
+static bool keep_unlisted(struct recovery *r, const struct part *p)
+{
+    if (is_dead(r, p->id))
+        return false;
+    if (p->n_inputs)
+        return !inputs_serve(r, p);
+    return !log_has(r->st, p) || (r->damage.code && origin_complete(r, p));
+}
+
+static void replace_inputs(struct recovery *r, const struct part *p)
+{
+    for (uint32_t i = 0; i < p->n_inputs; i++) {
+        struct found *f = file_of(r, p->inputs[i]);
+        if (f)
+            f->replaced = true;
+    }
+}
+
+/* Which parts count. From the youngest down: what a merged part stands for was there before it. */
+static void judge_parts(struct recovery *r)
+{
+    for (size_t i = r->files.n; i-- > 0;) {
         struct found *f = &r->files.at[i];
         if (!f->part)
             continue;
-        f->keep = f->listed || !log_has(r->st, f->part) || (r->damage.code && flush_complete(r, f->part));
-        if (!f->keep && !io_unlinkat(r->st->parts_fd, f->part->name, e))
-            return false;
+        f->keep = !f->replaced && (f->listed || keep_unlisted(r, f->part));
+        if ((f->keep || f->replaced) && origin_complete(r, f->part))
+            replace_inputs(r, f->part);
         if (f->keep && !f->listed)
             log_warn("store", "part '%s' was not in the catalog and is taken in", f->part->name);
+    }
+}
+
+/* Files of parts that do not count; the listed among them once the catalog knows. */
+static bool remove_others(struct recovery *r, bool listed, struct err *e)
+{
+    for (size_t i = 0; i < r->files.n; i++) {
+        struct found *f = &r->files.at[i];
+        if (f->part && !f->keep && f->listed == listed && !io_unlinkat(r->st->parts_fd, f->part->name, e))
+            return false;
     }
     return true;
 }
@@ -178,7 +248,7 @@ static bool take_part(struct recovery *r, struct found *f, struct catalog_state 
         return err_nomem(e);
     }
     *row = (struct catalog_part){p->id, p->file_bytes, p->rows, p->line_bytes, p->min_ts, p->max_ts};
-    *room = TAKE(f->part);
+    *room = part_ref(f->part);
     return true;
 }
 
@@ -191,6 +261,23 @@ static bool keep_listed(const struct catalog_part *row, struct catalog_state *no
     return true;
 }
 
+/* Is there a part that counts and was merged from this one? Then its file may be gone. */
+static bool stood_for(const struct recovery *r, uint64_t id)
+{
+    for (size_t i = 0; i < r->files.n; i++) {
+        const struct found *f = &r->files.at[i];
+        for (uint32_t k = 0; f->keep && f->part && k < f->part->n_inputs; k++)
+            if (f->part->inputs[k] == id)
+                return true;
+    }
+    return false;
+}
+
+static int in_order(const void *a, const void *b)
+{
+    return part_order(*(struct part *const *)a, *(struct part *const *)b);
+}
+
 /* Brings catalog and list of parts to what was found. */
 static bool settle_catalog(struct recovery *r, struct err *e)
 {
@@ -198,7 +285,7 @@ static bool settle_catalog(struct recovery *r, struct err *e)
     bool changed = r->damage.code != 0, ok = true;
     for (size_t i = 0; ok && i < r->state.parts.n; i++) {
         struct found *f = file_of(r, r->state.parts.at[i].id);
-        if (f && f->part) {
+        if (f && f->part && f->keep) {
             ok = take_part(r, f, &now, e);
             continue;
         }
@@ -207,7 +294,7 @@ static bool settle_catalog(struct recovery *r, struct err *e)
             continue;
         }
         changed = true;
-        if (!f) {
+        if (!f && !stood_for(r, r->state.parts.at[i].id)) {
             metric_add(r->st->m.quarantined, 1);
             log_error("store", "part %016" PRIx64 " is listed and missing", r->state.parts.at[i].id);
         }
@@ -221,8 +308,14 @@ static bool settle_catalog(struct recovery *r, struct err *e)
         ok = take_part(r, f, &now, e);
     }
     ok = ok && (!changed || catalog_reset(r->st->catalog, &now, e));
+    for (size_t i = 0; ok && i < r->state.dead.n; i++)
+        if (!file_of(r, r->state.dead.at[i]) || !file_of(r, r->state.dead.at[i])->unread)
+            catalog_gone(r->st->catalog, r->state.dead.at[i]);
     r->state.covered_seq = now.covered_seq;
     catalog_state_done(&now);
+    struct part_set *set = &r->st->parts;
+    if (set->parts.n)
+        qsort(set->parts.at, set->parts.n, sizeof *set->parts.at, in_order);
     return ok;
 }
 
@@ -314,7 +407,10 @@ static bool recover(struct recovery *r, struct err *e)
         !open_parts(r, e) || !wal_open(st, MAX(r->state.covered_seq, r->max_end_seq), &wal, e))
         return false;
     metric_add(st->m.torn_bytes, (int64_t)wal.torn_bytes);
-    return judge_unlisted(r, e) && settle_catalog(r, e) && replay(st, r->state.covered_seq, e);
+    note_ids(r);
+    judge_parts(r);
+    return remove_others(r, false, e) && settle_catalog(r, e) && remove_others(r, true, e) &&
+           replay(st, r->state.covered_seq, e);
 }
 
 bool store_recover(struct store *st, struct err *e)

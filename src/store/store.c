@@ -23,6 +23,15 @@ const struct option store_options[] = {
     O(BYTES, head_max_bytes, "64MiB", "line bytes in memory that are written to a part"),
     O(U64, head_max_rows, "300000", "rows in memory that are written to a part; they bound how long a start takes"),
     O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
+    O(U64, flush_compression, "1", "zstd level of parts written from memory"),
+    O(BOOL, merge, "true", "parts of a day are merged in the background"),
+    O(U64, merge_compression, "3", "zstd level of merged parts"),
+    O(U64, merge_final_compression, "6", "zstd level of merged parts that are likely not merged again"),
+    O(BYTES, merge_max_bytes, "4GiB", "line bytes of a merged part, about"),
+    O(BYTES, merge_max_rate, "0", "bytes a second that merging reads and writes; 0: any"),
+    O(DURATION, merge_idle, "10m", "a day without a new part for so long is merged as far as the size allows"),
+    O(BYTES, merge_min_free_bytes, "1GiB", "free disk below which nothing is merged; 0: no check"),
+    O(BYTES, min_free_bytes, "256MiB", "free disk below which pushes are asked to wait (503); 0: no check"),
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
     O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
@@ -60,6 +69,11 @@ static bool durability_of(const char *text, struct spool_config *sc, struct err 
     return true;
 }
 
+static bool level_ok(uint64_t level)
+{
+    return level >= 1 && level <= 19;
+}
+
 static bool config_check(const struct store_config *cfg, struct err *e)
 {
     if (!cfg->data_dir || !*cfg->data_dir)
@@ -76,6 +90,13 @@ static bool config_check(const struct store_config *cfg, struct err *e)
         return err_set(e, ERR_INVALID, "'wal_max_bytes' must be at least 1MiB");
     if (cfg->query_threads > CREW_MAX)
         return err_set(e, ERR_INVALID, "'query_threads' must not be above %d", CREW_MAX);
+    if (!level_ok(cfg->flush_compression) || !level_ok(cfg->merge_compression) || !level_ok(cfg->merge_final_compression))
+        return err_set(e, ERR_INVALID, "'flush_compression', 'merge_compression' and 'merge_final_compression' must be between 1 "
+                                       "and 19");
+    if (cfg->merge_max_bytes < 64 << 10)
+        return err_set(e, ERR_INVALID, "'merge_max_bytes' must be at least 64KiB");
+    if (cfg->merge_idle < 0)
+        return err_set(e, ERR_INVALID, "'merge_idle' is not negative");
     if (cfg->head_max_age < NS_PER_S)
         return err_set(e, ERR_INVALID, "'head_max_age' must be at least 1s");
     return true;
@@ -126,6 +147,18 @@ static void metrics_make(struct store *st)
         {&st->m.part_bytes, METRIC_GAUGE, "weir_store_part_bytes", "Size of part files."},
         {&st->m.flushes, METRIC_COUNTER, "weir_store_flushes_total", "Times memory was written to parts."},
         {&st->m.flush_failures, METRIC_COUNTER, "weir_store_flush_failures_total", "Times that failed; it is tried again."},
+        {&st->m.flush_bytes, METRIC_COUNTER, "weir_store_flush_written_bytes_total", "Size of the parts written from memory."},
+        {&st->m.merges, METRIC_COUNTER, "weir_store_merges_total", "Merges of parts."},
+        {&st->m.merge_failures, METRIC_COUNTER, "weir_store_merge_failures_total", "Merges that failed; it is tried again."},
+        {&st->m.merge_rows, METRIC_COUNTER, "weir_store_merge_rows_total", "Rows that merges wrote again."},
+        {&st->m.merge_read, METRIC_COUNTER, "weir_store_merge_read_bytes_total", "Size of the parts that were merged."},
+        {&st->m.merge_written, METRIC_COUNTER, "weir_store_merge_written_bytes_total", "Size of what they became."},
+        {&st->m.merge_deferred, METRIC_COUNTER, "weir_store_merge_deferred_total", "Merges put off for lack of free disk."},
+        {&st->m.merge_running, METRIC_GAUGE, "weir_store_merge_running", "Merges under way."},
+        {&st->m.merge_debt, METRIC_GAUGE, "weir_store_merge_debt_bytes", "Line bytes of parts that ought to be merged."},
+        {&st->m.merge_memory, METRIC_GAUGE, "weir_store_merge_memory_peak_bytes", "Most memory for rows that a merge took."},
+        {&st->m.parts_waiting, METRIC_GAUGE, "weir_store_parts_dropped_waiting", "Dropped parts that queries still read."},
+        {&st->m.disk_free, METRIC_GAUGE, "weir_store_disk_free_bytes", "Free space of the disk."},
         {&st->m.duplicates, METRIC_COUNTER, "weir_store_duplicates_total", "Rows left out of parts as equal to another."},
         {&st->m.quarantined, METRIC_COUNTER, "weir_store_quarantined_total", "Damaged or unreadable files set aside."},
         {&st->m.damaged_blocks, METRIC_COUNTER, "weir_store_damaged_blocks_total", "Blocks left out of answers as damaged."},
@@ -170,6 +203,7 @@ static void store_free(struct store *st)
 {
     if (!st)
         return;
+    merge_stop(st);
     spool_close(st->wal); /* its committer calls back until here */
     crew_close(st->crew);
     head_done(&st->head);
@@ -177,6 +211,7 @@ static void store_free(struct store *st)
     part_set_done(&st->written);
     catalog_close(st->catalog);
     registry_free(st->reg);
+    lock_done(&st->edit_mu);
     lock_done(&st->flush_mu);
     cond_done(&st->flush_wake);
     cond_done(&st->flush_idle);
@@ -198,13 +233,14 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     st->metrics = metrics;
     st->dirfd = st->lock_fd = st->parts_fd = -1;
     st->rules = rules_of_config(cfg);
+    lock_init(&st->edit_mu);
     lock_init(&st->flush_mu);
     cond_init(&st->flush_wake);
     cond_init(&st->flush_idle);
     head_init(&st->head);
     metrics_make(st);
     if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) ||
-        !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !flush_start(st, e))
+        !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))
         return err_ctx(e, "store '%s'", cfg->data_dir);
     store_gauges(st);
     *ret = TAKE(st);
@@ -282,6 +318,14 @@ static uint64_t memory_used(struct store *st)
     return st->head.active.memory + st->head.sealed.memory + (uint64_t)atomic_load(&st->pending_bytes);
 }
 
+static bool disk_has_room(const struct store *st, struct err *e)
+{
+    uint64_t left = atomic_load_explicit(&st->disk_free, memory_order_relaxed);
+    return left >= st->cfg->min_free_bytes ||
+           err_set(e, ERR_FULL, "the disk under '%s' has %" PRIu64 " bytes left, less than min_free_bytes=%" PRIu64,
+                   st->cfg->data_dir, left, st->cfg->min_free_bytes);
+}
+
 /* Memory a request may take, known only afterwards: texts are seldom more than three times its bytes, but a row has columns
  * even where its record is two bytes long. */
 static bool admit(struct push *p, const struct ingest_request *rq, struct err *e)
@@ -293,6 +337,8 @@ static bool admit(struct push *p, const struct ingest_request *rq, struct err *e
         return err_set(e, ERR_INVALID, "request has more than %" PRIu64 " records, see max_records_per_request", max);
     p->pending = (int64_t)rq->bytes.n * 3 + (int64_t)n * ROW_BYTES + 4096;
     atomic_fetch_add(&st->pending_bytes, p->pending);
+    if (!disk_has_room(st, e))
+        return false;
     uint64_t used = memory_used(st);
     if (used <= st->cfg->memory_max_bytes)
         return true;

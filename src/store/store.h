@@ -20,6 +20,13 @@ struct store_config { /* filled from store_options */
     uint64_t head_max_bytes;  /* raw bytes in the head that trigger a flush to a part */
     uint64_t head_max_rows;   /* rows that do: a start after a crash takes about 1 us for each */
     int64_t head_max_age;
+    uint64_t flush_compression; /* levels of zstd: what a flush writes, what a merge does, and one that is likely the last */
+    uint64_t merge_compression, merge_final_compression;
+    bool merge;                 /* parts are merged in the background */
+    uint64_t merge_max_bytes;   /* of lines in a merged part, about */
+    uint64_t merge_max_rate;    /* bytes read and written a second; 0: any */
+    int64_t merge_idle;
+    uint64_t merge_min_free_bytes, min_free_bytes; /* of the disk, below which merging, then pushing stops; 0: no check */
     uint64_t wal_max_bytes;
     uint64_t memory_max_bytes; /* push-back (503) above this */
     uint64_t query_threads;    /* that read for queries; 0: one for each core */
@@ -64,5 +71,8 @@ struct store_totals {
 MUST_USE bool store_totals(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,
                            int64_t end_ns, struct store_totals *ret, struct err *e);
 
+/* Merges what is worth merging now, or with `all` as far as the size allows, and waits for it; also where merging by itself is
+ * switched off. For tests, benchmarks and operators. */
+MUST_USE bool store_merge(struct store *st, bool all, struct err *e);
 /* Writes the head into parts now and waits; for tests, /flush and shutdown by operators. */
 MUST_USE bool store_flush(struct store *st, struct err *e);

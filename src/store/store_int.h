@@ -1,6 +1,7 @@
 /* store_int.h - what the files of the store share: who owns which field.
- * store.c: opening, pushing. recover.c: what opening finds. flush.c: the head becomes parts. scan.c, series.c: reading.
- * Lock order: flush_mu, then head.mu; a tenant's lock is innermost. */
+ * store.c: opening, pushing. recover.c: what opening finds. flush.c: the head becomes parts. merge.c: parts become fewer. scan.c,
+ * series.c: reading.
+ * Lock order: flush_mu or the merger's, edit_mu, head.mu; a tenant's lock is innermost. */
 #pragma once
 #include "base/lock.h"
 #include "spool/spool.h"
@@ -12,12 +13,13 @@
 #include "store/store.h"
 
 struct part_set {
-    VEC(struct part *) parts; /* in catalog order: older log sequences first */
+    VEC(struct part *) parts; /* in part_order() */
 };
 
 struct store_metrics {
     struct metric *streams, *streams_memory, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
-        *part_bytes, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
+        *part_bytes, *flush_bytes, *merges, *merge_failures, *merge_rows, *merge_read, *merge_written, *merge_deferred,
+        *merge_running, *merge_debt, *merge_memory, *parts_waiting, *disk_free, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
         *replayed_frames, *replay_skipped, *torn_bytes;
 };
 
@@ -37,6 +39,10 @@ struct store {
     struct part_set parts;         /* under head.mu */
     _Atomic int64_t pending_bytes; /* memory of pushes under way */
     _Atomic bool closing;
+    _Atomic uint64_t disk_free;    /* as of the last look */
+
+    struct lock edit_mu;           /* held from preparing a catalog edit until `parts` says the same */
+    struct merging *merging;       /* merge.c's */
 
     struct lock flush_mu;
     struct cond flush_wake, flush_idle;
@@ -52,6 +58,7 @@ struct store {
 };
 
 void part_set_done(struct part_set *s);
+void part_set_add(struct part_set *s, struct part *p); /* takes the reference; there is room */
 
 void store_gauges(struct store *st);
 MUST_USE bool wal_open(struct store *st, uint64_t covered, struct spool_recovery *ret, struct err *e);
@@ -65,6 +72,12 @@ void flush_poke(struct store *st);           /* conditions may be met: look */
 bool flush_due(struct store *st);
 bool flush_pressed(struct store *st);        /* the rows take too much memory to wait */
 MUST_USE bool flush_once(struct store *st, struct err *e); /* the flusher's thread, or before it runs */
+
+MUST_USE bool merge_start(struct store *st, struct err *e);
+void merge_stop(struct store *st);
+void merge_poke(struct store *st);           /* parts were added: look */
+/* For tests: merges `n` neighbours from place `first` of the list of parts on, and waits for it. */
+MUST_USE bool merge_window(struct store *st, size_t first, size_t n, struct err *e);
 
 /* One moment: parts and chunks with references, head chunks in the order of acceptance. */
 struct store_view {

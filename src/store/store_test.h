@@ -20,6 +20,8 @@ static inline UNUSED void fixture_config(struct fixture *f)
     *f = (struct fixture){0};
     if (!options_defaults(store_options, &f->cfg, &e))
         test_fail(__FILE__, __LINE__, "defaults: %s", e.msg);
+    f->cfg.merge = false; /* tests that want it say so */
+    f->cfg.min_free_bytes = f->cfg.merge_min_free_bytes = 0;
     free(f->cfg.data_dir);
     static int n;
     char dir[512];
