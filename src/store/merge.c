@@ -17,6 +17,7 @@
 
 #define DAY_NS (86400 * NS_PER_S)
 #define TICK_NS NS_PER_S
+#define JUDGE_NS (60 * NS_PER_S)
 #define RETRY_MIN_NS NS_PER_S
 #define RETRY_MAX_NS (300 * NS_PER_S)
 #define LARGE_BYTES (1ull << 30) /* of lines; what is larger is level 2 */
@@ -44,6 +45,7 @@ struct merging {
     int64_t paced_ns;        /* when the bytes so far are paid for */
     int running;
     bool deferred;           /* for lack of disk; said once */
+    int64_t judged_ns;       /* when retention was last looked at */
 };
 
 /* ---- what may be merged ---- */
@@ -308,8 +310,15 @@ static bool tick(void *ctx, uint64_t bytes, struct err *e)
         return true;
     r->looked_ns = now;
     look_at_disk(st);
+    retention_tick(st);
     collect_garbage(st);
     return !r->large || st->merging->running > 1 || merge_small(st, e);
+}
+
+static int64_t kept_from(void *ctx, const struct stream *st)
+{
+    const struct run *r = ctx;
+    return retention_kept_from(r->st, st);
 }
 
 /* The files that merge_rows() made, opened: a part we cannot read must not replace others. */
@@ -342,6 +351,7 @@ static void count_merge(struct store *st, const struct merge_result *r)
     metric_add(st->m.merge_read, (int64_t)r->bytes_in);
     metric_add(st->m.merge_written, (int64_t)r->bytes_out);
     metric_add(st->m.duplicates, (int64_t)r->duplicates);
+    metric_add(st->m.expired_rows, (int64_t)r->expired);
     if ((int64_t)r->memory_peak > metric_value(st->m.merge_memory))
         metric_set(st->m.merge_memory, (int64_t)r->memory_peak);
 }
@@ -365,6 +375,7 @@ static bool make_swap(struct store *st, struct part *const *in, size_t n, bool l
                    .reserve = stored,
                    .sync_every = SYNC_BYTES,
                    .drop_cache = run.large}, /* young parts are what people ask for: they stay in memory */
+        .cutoff = kept_from,
         .tick = tick,
         .ctx = &run,
     };
@@ -439,6 +450,40 @@ static bool merge_of(struct store *st, struct survey *s, struct part *const *in,
     for (size_t i = 0; i < n; i++)
         part_unref(mine[i]);
     collect_garbage(st);
+    return ok;
+}
+
+static bool drop_whole(struct store *st, struct part *p, struct err *e)
+{
+    struct merging *mg = st->merging;
+    ASSERT(!mg->pending.in.parts.n);
+    if (!vec_reserve(&mg->pending.in.parts, 1))
+        return err_nomem(e);
+    mg->pending.in.parts.at[mg->pending.in.parts.n++] = part_ref(p);
+    metric_add(st->m.expired_parts, 1);
+    metric_add(st->m.expired_rows, (int64_t)p->rows);
+    return publish(st, e);
+}
+
+/* What is past its period, and one part that is worth writing again without it; *ret_more: there may be another. */
+static bool expire(struct store *st, bool *ret_more, struct err *e)
+{
+    struct survey s = {0};
+    bool ok = !retention_shortest(st) || survey_make(st, &s, e);
+    for (size_t i = 0; ok && !*ret_more && i < s.parts.parts.n; i++) {
+        struct part *p = s.parts.parts.at[i];
+        enum retention_verdict v = retention_judge(st, p);
+        if (v == RETENTION_REWRITE && !p->keep_as_is) {
+            *ret_more = true; /* others may be merged meanwhile: the survey is no longer true */
+            return merge_of(st, &s, &p, 1, p->level > 0, e);
+        }
+        if (v == RETENTION_DROP)
+            ok = drop_whole(st, p, e);
+    }
+    survey_done(&s);
+    collect_garbage(st);
+    if (ok)
+        st->merging->judged_ns = clock_mono_ns();
     return ok;
 }
 
@@ -518,6 +563,8 @@ static bool work(struct store *st, bool asked, bool all, bool *ret_more, struct 
     *ret_more = mg->pending.in.parts.n;
     if (*ret_more)
         return publish(st, e);
+    if ((asked || !mg->judged_ns || clock_mono_ns() - mg->judged_ns >= JUDGE_NS) && (!expire(st, ret_more, e) || *ret_more))
+        return !e->code;
     if (!asked && !st->cfg->merge)
         return true;
     return merge_next(st, &l, ret_more, e);
@@ -545,6 +592,7 @@ static void *merge_run(void *ctx)
         mg->window_n = 0;
         lock_release(&mg->mu);
         look_at_disk(st);
+        retention_tick(st);
         collect_garbage(st);
         bool due = asked || clock_mono_ns() >= mg->not_before, ok = n ? merge_those(st, first, n, &e) : !due || work(st, asked, all, &more, &e);
         if (!ok)

@@ -187,7 +187,7 @@ static bool find_streams(struct plan *pl, struct run *r, bool *ret_all, struct e
     for (uint32_t i = 0; i < c->n_streams; i++) {
         uint32_t rank = stream_rank(&pl->choice, c->streams[i].st);
         r->streams[i] = rank == NO_RANK ? NULL : &pl->info[rank];
-        *ret_all &= rank != NO_RANK;
+        *ret_all &= rank != NO_RANK && c->min_ts >= stream_from(&pl->choice, rank, pl->rq.start_ns);
     }
     return run_charge(pl, r, c->n_streams * sizeof *r->streams, e);
 }
@@ -198,13 +198,14 @@ static void pick_rows(struct plan *pl, struct hand *h, struct run *r, bool all_s
     const struct chunk *c = r->c;
     uint8_t *pass = h->pass.at;
     uint64_t bytes = 0, rows = 0;
-    if (all_streams && c->min_ts >= pl->rq.start_ns && c->max_ts < pl->rq.end_ns) {
+    if (all_streams && c->max_ts < pl->rq.end_ns) {
         memset(pass, 1, c->n);
         rows = c->n;
         bytes = c->line_bytes;
     } else {
         for (uint32_t i = 0; i < c->n; i++) {
-            pass[i] = r->streams[c->stream[i]] && c->ts[i] >= pl->rq.start_ns && c->ts[i] < pl->rq.end_ns;
+            const struct stream_info *si = r->streams[c->stream[i]];
+            pass[i] = si && c->ts[i] >= stream_from(&pl->choice, si->rank, pl->rq.start_ns) && c->ts[i] < pl->rq.end_ns;
             rows += pass[i];
             bytes += pass[i] ? c->line_end[i] - (i ? c->line_end[i - 1] : 0) : 0;
         }

@@ -11,6 +11,13 @@ static bool range_overlaps(const struct scan_request *rq, int64_t min_ts, int64_
     return max_ts >= rq->start_ns && min_ts < rq->end_ns;
 }
 
+/* May rows of the stream between these times be shown? */
+static bool stream_wanted(const struct plan *pl, const struct stream *st, int64_t min_ts, int64_t max_ts)
+{
+    uint32_t k = stream_rank(&pl->choice, st);
+    return k != NO_RANK && max_ts >= stream_from(&pl->choice, k, pl->rq.start_ns) && min_ts < pl->rq.end_ns;
+}
+
 static bool add_run(struct plan *pl, struct run r, struct err *e)
 {
     struct run *room = vec_push(&pl->runs);
@@ -37,8 +44,7 @@ static bool add_part(struct plan *pl, uint32_t p, uint32_t *order, struct err *e
         return err_nomem(e);
     chosen[0] = 0;
     for (uint32_t i = 0; i < part->n_streams; i++)
-        chosen[i + 1] = chosen[i] + (stream_rank(&pl->choice, part->streams[i].st) != NO_RANK &&
-                                     range_overlaps(&pl->rq, part->streams[i].min_ts, part->streams[i].max_ts));
+        chosen[i + 1] = chosen[i] + stream_wanted(pl, part->streams[i].st, part->streams[i].min_ts, part->streams[i].max_ts);
     bool ok = true, any = false;
     for (uint32_t b = 0; ok && b < part->n_blocks; b++, ++*order) {
         const struct part_block *pb = &part->blocks[b];
@@ -61,7 +67,7 @@ static bool add_chunk(struct plan *pl, uint32_t i, uint32_t order, struct err *e
     if (!range_overlaps(&pl->rq, c->min_ts, c->max_ts))
         return true;
     for (uint32_t s = 0; s < c->n_streams; s++)
-        if (stream_rank(&pl->choice, c->streams[s].st) != NO_RANK)
+        if (stream_wanted(pl, c->streams[s].st, c->streams[s].min_ts, c->streams[s].max_ts))
             return add_run(pl, (struct run){.source = (uint32_t)pl->view.n_parts + i, .order = order,
                                             .min_ts = c->min_ts, .max_ts = c->max_ts}, e);
     return true;

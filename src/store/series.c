@@ -11,14 +11,14 @@ static void mark_present(const struct store_view *v, const struct stream_choice 
         for (uint32_t i = 0; i < v->parts[p]->n_streams; i++) {
             const struct part_stream *ps = &v->parts[p]->streams[i];
             uint32_t rank = stream_rank(c, ps->st);
-            if (rank != NO_RANK && ps->max_ts >= start_ns && ps->min_ts < end_ns)
+            if (rank != NO_RANK && ps->max_ts >= stream_from(c, rank, start_ns) && ps->min_ts < end_ns)
                 present[rank] = true;
         }
     for (size_t k = 0; k < v->n_chunks; k++)
         for (uint32_t i = 0; i < v->chunks[k]->n_streams; i++) {
             const struct chunk_stream *cs = &v->chunks[k]->streams[i];
             uint32_t rank = stream_rank(c, cs->st);
-            if (rank != NO_RANK && cs->max_ts >= start_ns && cs->min_ts < end_ns)
+            if (rank != NO_RANK && cs->max_ts >= stream_from(c, rank, start_ns) && cs->min_ts < end_ns)
                 present[rank] = true;
         }
 }

@@ -32,6 +32,8 @@ const struct option store_options[] = {
     O(DURATION, merge_idle, "10m", "a day without a new part for so long is merged as far as the size allows"),
     O(BYTES, merge_min_free_bytes, "1GiB", "free disk below which nothing is merged; 0: no check"),
     O(BYTES, min_free_bytes, "256MiB", "free disk below which pushes are asked to wait (503); 0: no check"),
+    O(DURATION, retention_period, "0", "rows older than this are not shown, and removed; 0: they stay for ever"),
+    O(DURATION, retention_delete_delay, "2h", "how long the clock must have run evenly before what is past is removed"),
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
     O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
@@ -95,6 +97,8 @@ static bool config_check(const struct store_config *cfg, struct err *e)
                                        "and 19");
     if (cfg->merge_max_bytes < 64 << 10)
         return err_set(e, ERR_INVALID, "'merge_max_bytes' must be at least 64KiB");
+    if (cfg->retention_period < 0 || cfg->retention_delete_delay < 0)
+        return err_set(e, ERR_INVALID, "'retention_period' and 'retention_delete_delay' are not negative");
     if (cfg->merge_idle < 0)
         return err_set(e, ERR_INVALID, "'merge_idle' is not negative");
     if (cfg->head_max_age < NS_PER_S)
@@ -154,6 +158,8 @@ static void metrics_make(struct store *st)
         {&st->m.merge_read, METRIC_COUNTER, "weir_store_merge_read_bytes_total", "Size of the parts that were merged."},
         {&st->m.merge_written, METRIC_COUNTER, "weir_store_merge_written_bytes_total", "Size of what they became."},
         {&st->m.merge_deferred, METRIC_COUNTER, "weir_store_merge_deferred_total", "Merges put off for lack of free disk."},
+        {&st->m.expired_rows, METRIC_COUNTER, "weir_store_retention_rows_total", "Rows removed as past their period."},
+        {&st->m.expired_parts, METRIC_COUNTER, "weir_store_retention_parts_total", "Parts dropped as a whole for that."},
         {&st->m.merge_running, METRIC_GAUGE, "weir_store_merge_running", "Merges under way."},
         {&st->m.merge_debt, METRIC_GAUGE, "weir_store_merge_debt_bytes", "Line bytes of parts that ought to be merged."},
         {&st->m.merge_memory, METRIC_GAUGE, "weir_store_merge_memory_peak_bytes", "Most memory for rows that a merge took."},
@@ -238,6 +244,7 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     cond_init(&st->flush_wake);
     cond_init(&st->flush_idle);
     head_init(&st->head);
+    steady_clock_init(&st->steady);
     metrics_make(st);
     if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) ||
         !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))

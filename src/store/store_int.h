@@ -10,6 +10,7 @@
 #include "store/head.h"
 #include "store/part.h"
 #include "store/rejects.h"
+#include "store/retention.h"
 #include "store/store.h"
 
 struct part_set {
@@ -19,7 +20,7 @@ struct part_set {
 struct store_metrics {
     struct metric *streams, *streams_memory, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
         *part_bytes, *flush_bytes, *merges, *merge_failures, *merge_rows, *merge_read, *merge_written, *merge_deferred,
-        *merge_running, *merge_debt, *merge_memory, *parts_waiting, *disk_free, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
+        *expired_rows, *expired_parts, *merge_running, *merge_debt, *merge_memory, *parts_waiting, *disk_free, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
         *replayed_frames, *replay_skipped, *torn_bytes;
 };
 
@@ -43,6 +44,7 @@ struct store {
 
     struct lock edit_mu;           /* held from preparing a catalog edit until `parts` says the same */
     struct merging *merging;       /* merge.c's */
+    struct steady_clock steady;    /* its thread's */
 
     struct lock flush_mu;
     struct cond flush_wake, flush_idle;
@@ -94,12 +96,18 @@ struct stream_choice {
     size_t n;
     uint32_t *rank;    /* by stream index: place in `streams`, or NO_RANK */
     uint32_t n_rank;   /* streams made later have no place */
+    int64_t *shown_from; /* by rank: rows before are past their period; NULL: none are */
     struct tenant *tenant;
 };
 #define NO_RANK UINT32_MAX
 MUST_USE bool stream_choice_make(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers,
                                  struct stream_choice *ret, struct err *e);
 void stream_choice_done(struct stream_choice *c);
+/* The first time to show of the stream in this place, of those from `start` on. */
+static inline int64_t stream_from(const struct stream_choice *c, uint32_t rank, int64_t start)
+{
+    return c->shown_from ? MAX(start, c->shown_from[rank]) : start;
+}
 static inline uint32_t stream_rank(const struct stream_choice *c, const struct stream *s)
 {
     return s->tenant == c->tenant && s->index < c->n_rank ? c->rank[s->index] : NO_RANK;

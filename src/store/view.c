@@ -1,4 +1,5 @@
 /* view.c - what a reader starts from: one moment of parts and head, and the streams its selector picks. */
+#include "base/clock.h"
 #include "store/store_int.h"
 
 bool store_view_take(struct store *st, struct store_view *ret, struct err *e)
@@ -61,6 +62,13 @@ bool stream_choice_make(struct store *st, sv tenant, const struct matcher *m, si
     for (size_t i = 0; i < c.n; i++)
         c.rank[c.streams[i]->index] = (uint32_t)i;
     c.n_rank = n;
+    if (retention_shortest(st) && !(c.shown_from = calloc(c.n + 1, sizeof *c.shown_from))) {
+        stream_choice_done(&c);
+        return err_nomem(e);
+    }
+    int64_t now = clock_wall_ns();
+    for (size_t i = 0; c.shown_from && i < c.n; i++)
+        c.shown_from[i] = retention_shown_from(st, c.streams[i], now);
     *ret = c;
     return true;
 }
@@ -69,5 +77,6 @@ void stream_choice_done(struct stream_choice *c)
 {
     free(c->streams);
     free(c->rank);
+    free(c->shown_from);
     *c = (struct stream_choice){0};
 }
