@@ -183,11 +183,12 @@ static int64_t run_rows(void)
     struct err e = {0};
     struct registry *reg;
     struct tenant *t;
-    if (!registry_new(cfg.streams_max_bytes, &reg, &e) || !registry_tenant(reg, STORE_TENANT_SINGLE, &t, &e))
+    struct ingest_pool *pool;
+    if (!registry_new(cfg.streams_max_bytes, &reg, &e) || !ingest_pool_new(&pool, &e) || !registry_tenant(reg, STORE_TENANT_SINGLE, &t, &e))
         die("rows", &e);
     int64_t start = cpu_ns();
     for (size_t i = 0; i < batches.n; i++) {
-        struct ingest_request rq = {.tenant = t, .bytes = batches.at[i]->bytes, .rules = rules_of_config(&cfg),
+        struct ingest_request rq = {.tenant = t, .bytes = batches.at[i]->bytes, .rules = rules_of_config(&cfg), .pool = pool,
                                     .arrived_wall_ns = 1, .limits = &cfg, .now_wall_ns = 1};
         struct ingest_result r;
         if (!ingest(&rq, &r, &e))
@@ -195,6 +196,7 @@ static int64_t run_rows(void)
         ingest_result_done(&r);
     }
     int64_t ns = cpu_ns() - start;
+    ingest_pool_free(pool);
     registry_free(reg);
     return ns;
 }

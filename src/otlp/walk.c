@@ -380,13 +380,29 @@ static sv id_of(const struct wire_field *f, size_t want)
     return SV_NULL;
 }
 
-bool otlp_next_record(struct otlp_iter *it, struct otlp_record *ret)
+bool otlp_next_raw_record(struct otlp_iter *it, sv *ret)
 {
     struct wire_field f;
     if (!next_of(&it->at, it->end, 2, &f))
         return false;
-    *ret = (struct otlp_record){.raw = wire_sv(&f)};
-    const uint8_t *at = f.p, *end = f.p + f.n;
+    *ret = wire_sv(&f);
+    return true;
+}
+
+bool otlp_next_record(struct otlp_iter *it, struct otlp_record *ret)
+{
+    sv raw;
+    if (!otlp_next_raw_record(it, &raw))
+        return false;
+    otlp_read_record(raw, ret);
+    return true;
+}
+
+void otlp_read_record(sv raw, struct otlp_record *ret)
+{
+    struct wire_field f;
+    *ret = (struct otlp_record){.raw = raw};
+    const uint8_t *at = wire_begin(raw), *end = wire_end(raw);
     while (wire_next(&at, end, &f) == WIRE_GOT) {
         switch (f.tag) {
         case WIRE_TAG(1, WIRE_FIXED64):
@@ -421,7 +437,6 @@ bool otlp_next_record(struct otlp_iter *it, struct otlp_record *ret)
             break;
         }
     }
-    return true;
 }
 
 void otlp_read_scope(sv scope, struct otlp_scope *ret)

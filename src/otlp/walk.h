@@ -54,6 +54,9 @@ struct otlp_iter otlp_scopes(const struct otlp_resource_logs *r);
 bool otlp_next_scope(struct otlp_iter *it, struct otlp_scope_logs *ret);
 struct otlp_iter otlp_records(const struct otlp_scope_logs *s);
 bool otlp_next_record(struct otlp_iter *it, struct otlp_record *ret);
+/* The same in two steps. */
+bool otlp_next_raw_record(struct otlp_iter *it, sv *ret);
+void otlp_read_record(sv raw, struct otlp_record *ret);
 
 struct otlp_scope {
     sv name, version;

@@ -96,6 +96,7 @@ TEST(fat_metadata_is_not_joined)
         CHECK(chunk_builder_pair(&b, (struct label){SV("fat"), sv_make(value, sizeof value)}, i, &id));
         CHECK(chunk_builder_add(&b, 1, st, SV(""), &id, 1));
         struct chunk *c = chunk_builder_take(&b);
+        chunk_builder_done(&b);
         REQUIRE(c && head_reserve(&h, 1));
         head_add(&h, &c, 1, i, 1);
     }

@@ -2,6 +2,7 @@
  * ingest_loki.c. */
 #include "store/ingest_row.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "otlp/wire.h"
 #include "store/rules.h"
 #include <stdarg.h>
@@ -21,44 +22,87 @@ void ingest_result_done(struct ingest_result *r)
     vec_done(&r->refused);
 }
 
-struct name_entry { /* a peer may send millions: small when nothing is wrong */
-    sv name;
-    const struct err *bad; /* NULL: fine */
-};
-
-static bool name_check(struct ingest_run *run, sv raw, struct name_entry *en)
+/* Nothing that was seen counts any more: another chunk is built, or another request read. */
+static void next_epoch(struct ingest_run *run)
 {
-    struct err bad = {0};
-    if (rules_name(raw, &run->names_mem, &en->name, &bad))
-        return true;
-    struct err *kept = bad.code == ERR_INVALID ? ARENA_NEW(&run->names_mem, struct err) : NULL;
-    if (!kept)
-        return err_nomem(&run->err);
-    *kept = bad;
-    en->bad = kept;
-    return true;
+    run->base = NULL;
+    if (++run->epoch)
+        return;
+    memset(run->seen, 0, ((size_t)1 << SEEN_BITS) * sizeof *run->seen);
+    memset(run->levels, 0, sizeof run->levels);
+    run->observed.epoch = 0;
+    run->epoch = 1;
 }
 
-bool run_name(struct ingest_run *run, sv raw, sv *ret, struct err *e)
+/* A new entry of the list; why a bad name is bad stays with it. */
+static struct name *name_new(struct ingest_run *run, sv raw, bool fixed)
+{
+    struct err bad = {0};
+    struct name *n = ARENA_NEW(&run->names_mem, struct name), **room = n ? vec_push(&run->name_list) : NULL;
+    if (!room)
+        return NULL;
+    *room = n;
+    n->id = (uint32_t)run->name_list.n - 1;
+    n->fixed = fixed;
+    if (rules_name(raw, &run->names_mem, &n->text, &bad))
+        return n;
+    struct err *kept = bad.code == ERR_INVALID ? ARENA_NEW(&run->names_mem, struct err) : NULL;
+    if (!kept)
+        return NULL;
+    *kept = bad;
+    n->bad = kept;
+    return n;
+}
+
+bool run_name(struct ingest_run *run, sv raw, const struct name **ret, struct err *e)
 {
     struct map_slot *slot = map_put(&run->names, raw);
     if (!slot)
         return err_nomem(&run->err);
-    struct name_entry *en = slot->value;
-    if (!en) {
-        en = ARENA_NEW(&run->names_mem, struct name_entry);
-        slot->value = en;
-        if (!en)
+    struct name *n = slot->value;
+    if (!n) {
+        sv kept = arena_sv(&run->names_mem, raw);
+        n = kept.p ? name_new(run, kept, false) : NULL;
+        if (!n) {
+            map_remove(&run->names, raw);
             return err_nomem(&run->err);
-        if (!name_check(run, raw, en))
-            return false;
+        }
+        slot->key = kept;
+        slot->value = n;
     }
-    if (en->bad) {
-        *e = *en->bad;
+    if (n->bad) {
+        *e = *n->bad;
         return false;
     }
-    *ret = en->name;
+    *ret = n;
     return true;
+}
+
+bool run_fixed_name(struct ingest_run *run, enum fixed_name f, const struct name **ret)
+{
+    static const sv texts[FIXED_NAMES] = {
+        [FIXED_OBSERVED] = SV("observed_timestamp"),    [FIXED_SEVERITY_NUMBER] = SV("severity_number"),
+        [FIXED_SEVERITY_TEXT] = SV("severity_text"),    [FIXED_DROPPED] = SV("dropped_attributes_count"),
+        [FIXED_FLAGS] = SV("flags"),                    [FIXED_TRACE_ID] = SV("trace_id"),
+        [FIXED_SPAN_ID] = SV("span_id"),                [FIXED_EVENT_NAME] = SV("event_name"),
+    };
+    if (!run->fixed[f] && !(run->fixed[f] = name_new(run, texts[f], true)))
+        return err_nomem(&run->err);
+    *ret = run->fixed[f];
+    return true;
+}
+
+void run_forget_names(struct ingest_run *run)
+{
+    enum { NAMES_KEEP_BYTES = 1 << 20 };
+    if (run->names_mem.used <= NAMES_KEEP_BYTES)
+        return;
+    map_done(&run->names);
+    arena_reset(&run->names_mem);
+    run->name_list.n = 0;
+    memset(run->fixed, 0, sizeof run->fixed);
+    memset(run->plans, 0, sizeof run->plans);
+    next_epoch(run);
 }
 
 sv clean_text(sv s, struct arena *a)
@@ -86,13 +130,13 @@ sv clean_text(sv s, struct arena *a)
     return sv_make(out, n);
 }
 
-bool run_pair(struct ingest_run *run, sv name, sv value)
+bool run_pair(struct ingest_run *run, const struct name *name, sv value)
 {
-    struct label *room = vec_push(&run->row);
-    if (!room || !(value = clean_text(value, &run->row_mem)).p)
+    uint32_t id;
+    struct label l = {name->text, clean_text(value, &run->row_mem)};
+    if (!l.value.p || !chunk_builder_pair(&run->b, l, row_hash_pair(l), &id))
         return err_nomem(&run->err);
-    *room = (struct label){name, value};
-    return true;
+    return run_slot(run, name->id, id);
 }
 
 size_t pairs_unique(struct label *at, size_t n)
@@ -189,83 +233,127 @@ bool metadata_within(const struct store_config *limits, struct labels stream, co
                    SV_ARG(text), n, (unsigned long long)limits->max_structured_metadata_entries_count);
 }
 
-/* The record's own pairs under the source's, which win: run->merged, sorted by name. */
-static bool merge_pairs(struct ingest_run *run, const struct source *src)
+/* The row's metadata as texts, without a level that is added: for what seldom happens. */
+static bool texts(struct ingest_run *run, const struct plan *p)
 {
-    size_t n_row = pairs_unique(run->row.at, run->row.n), i = 0, k = 0;
-    run->merged.n = 0;
-    if (!vec_reserve(&run->merged, n_row + src->n_pairs + 1)) /* + 1: detected_level */
+    if (!vec_reserve(&run->merged, p->n_out))
         return err_nomem(&run->err);
-    while (i < n_row || k < src->n_pairs) {
-        int c = i == n_row ? 1 : k == src->n_pairs ? -1 : sv_cmp(run->row.at[i].name, src->pairs[k].name);
-        i += c == 0;
-        run->merged.at[run->merged.n++] = c < 0 ? run->row.at[i++] : src->pairs[k++];
-    }
+    run->merged.n = 0;
+    for (uint32_t i = 0; i < p->n_out; i++)
+        if (i != p->level_at || p->own_level)
+            run->merged.at[run->merged.n++] = chunk_builder_label(&run->b, run->ids.at[p->from[i]]);
     return true;
 }
 
-static sv detect_level(struct ingest_run *run, const struct stream *st, sv line, int32_t severity_number)
+static bool find_level(struct ingest_run *run, const struct plan *p, const struct stream *st, sv line, int32_t severity_number,
+                       sv *ret)
 {
-    if (st->level.p)
-        return st->level;
-    sv level = rules_level_of_labels(run->merged.at, run->merged.n);
-    if (level.p)
-        return level;
-    if (severity_number)
-        return rules_level_of_number(severity_number);
-    return rules_level_of_line(line);
-}
-
-/* Puts detected_level in its place among the sorted pairs; one that came along is kept, as a word. */
-static void add_level(struct ingest_run *run, const struct stream *st, sv line, int32_t severity_number)
-{
-    struct label *at = run->merged.at;
-    size_t i = run->merged.n;
-    for (; i > 0; i--) {
-        int c = sv_cmp(at[i - 1].name, SV("detected_level"));
-        if (c == 0) {
-            at[i - 1].value = rules_level_word(at[i - 1].value);
-            return;
-        }
-        if (c < 0)
-            break;
+    sv level = st->level;
+    if (!level.p && p->states_level) {
+        if (!texts(run, p))
+            return false;
+        level = rules_level_of_labels(run->merged.at, run->merged.n);
     }
-    struct label level = {SV("detected_level"), detect_level(run, st, line, severity_number)};
-    memmove(at + i + 1, at + i, (run->merged.n - i) * sizeof *at);
-    at[i] = level;
-    run->merged.n++;
+    if (!level.p)
+        level = severity_number ? rules_level_of_number(severity_number) : rules_level_of_line(line);
+    *ret = level;
+    return true;
 }
 
-enum verdict { ROW_TAKEN, ROW_REFUSED };
+/* The id of detected_level=word. A stream's level, and the words of the rules, keep their place in memory: that tells them apart. */
+static bool level_id(struct ingest_run *run, sv word, uint32_t *ret)
+{
+    size_t i = ((uintptr_t)word.p >> 4) % LEVELS_SEEN;
+    if (run->levels[i].word == word.p && run->levels[i].epoch == run->epoch) {
+        *ret = run->levels[i].pair;
+        return true;
+    }
+    struct label l = {SV("detected_level"), word};
+    if (!chunk_builder_pair(&run->b, l, row_hash_pair(l), ret))
+        return err_nomem(&run->err);
+    run->levels[i].word = word.p;
+    run->levels[i].pair = *ret;
+    run->levels[i].epoch = run->epoch;
+    return true;
+}
 
-static bool check_row(struct ingest_run *run, const struct stream *st, int64_t ts, sv line, enum verdict *ret)
+/* Puts the level's id where the plan wants it; a detected_level that came along is kept, as a word. */
+static bool put_level(struct ingest_run *run, const struct plan *p, const struct stream *st, sv line, int32_t severity_number,
+                      uint32_t *ids)
+{
+    sv level;
+    if (p->own_level) {
+        struct label own = chunk_builder_label(&run->b, ids[p->level_at]);
+        sv word = rules_level_word(own.value);
+        return word.p == own.value.p || level_id(run, word, &ids[p->level_at]);
+    }
+    if (!find_level(run, p, st, line, severity_number, &level))
+        return false;
+    if (level.p == st->level.p || !p->states_level)
+        return level_id(run, level, &ids[p->level_at]);
+    struct label l = {SV("detected_level"), level}; /* it may be one of the row's own texts, which move when the chunk grows */
+    struct label copy = {l.name, arena_sv(&run->row_mem, level)};
+    return (copy.value.p && chunk_builder_pair(&run->b, copy, row_hash_pair(copy), &ids[p->level_at])) || err_nomem(&run->err);
+}
+
+/* Is the row refused? Only asked where a bound is passed; words it. */
+static __attribute__((noinline)) bool refuse_row(struct ingest_run *run, const struct plan *p, const struct stream *st, int64_t ts,
+                                                 sv line)
 {
     const struct store_config *lim = run->rq->limits;
     sv labels = sv_sub(st->text, 0, 100);
     char when[36], bound[36];
-    *ret = ROW_REFUSED;
-    if (lim->reject_old_samples_max_age && ts < run->rq->now_wall_ns - lim->reject_old_samples_max_age) {
+    if (ts < run->oldest_ns) {
         clock_format_rfc3339(ts, 0, when);
-        clock_format_rfc3339(run->rq->now_wall_ns - lim->reject_old_samples_max_age, 0, bound);
+        clock_format_rfc3339(run->oldest_ns, 0, bound);
         return run_refuse(run, REJECT_TOO_OLD, st, line.n,
                "entry for stream '" SV_FMT "' has timestamp too old: %s, oldest acceptable timestamp is: %s",
                SV_ARG(labels), when, bound);
     }
-    if (lim->creation_grace_period && ts > run->rq->now_wall_ns + lim->creation_grace_period) {
+    if (ts > run->newest_ns) {
         clock_format_rfc3339(ts, 0, when);
         return run_refuse(run, REJECT_TOO_NEW, st, line.n, "entry for stream '" SV_FMT "' has timestamp too new: %s", SV_ARG(labels), when);
     }
-    if (lim->max_line_size && line.n > lim->max_line_size)
+    if (line.n > run->max_line)
         return run_refuse(run, REJECT_LINE, st, line.n,
                "max entry size '%llu' bytes exceeded for stream '" SV_FMT
                "' while adding an entry with length '%zu' bytes",
                (unsigned long long)lim->max_line_size, SV_ARG(labels), line.n);
-    enum reject_reason why;
+    enum reject_reason why = REJECT_METADATA_SIZE;
     struct err e = {0};
-    if (!metadata_within(lim, st->labels, run->merged.at, run->merged.n, &why, &e))
-        return run_refuse(run, why, st, line.n, "%s", e.msg);
-    *ret = ROW_TAKEN;
-    return true;
+    if (!texts(run, p))
+        return false;
+    bool fits = metadata_within(lim, st->labels, run->merged.at, run->merged.n, &why, &e);
+    ASSERT(!fits);
+    return run_refuse(run, why, st, line.n, "%s", e.msg);
+}
+
+static inline bool within(const struct ingest_run *run, const struct plan *p, size_t meta_bytes, int64_t ts, sv line)
+{
+    return ts >= run->oldest_ns && ts <= run->newest_ns && line.n <= run->max_line && meta_bytes <= run->max_meta_bytes &&
+           p->n_meta <= run->max_meta;
+}
+
+/* Bounds of a row, so that no limit is asked for twice; replay has none. */
+static void bounds_set(struct ingest_run *run)
+{
+    const struct store_config *lim = run->rq->limits;
+    int64_t now = run->rq->now_wall_ns;
+    run->oldest_ns = INT64_MIN;
+    run->newest_ns = INT64_MAX;
+    run->max_line = run->max_meta_bytes = run->max_meta = UINT64_MAX;
+    if (!lim)
+        return;
+    if (lim->reject_old_samples_max_age)
+        run->oldest_ns = now - lim->reject_old_samples_max_age;
+    if (lim->creation_grace_period)
+        run->newest_ns = now + lim->creation_grace_period;
+    if (lim->max_line_size)
+        run->max_line = lim->max_line_size;
+    if (lim->max_structured_metadata_size)
+        run->max_meta_bytes = lim->max_structured_metadata_size;
+    if (lim->max_structured_metadata_entries_count)
+        run->max_meta = lim->max_structured_metadata_entries_count;
 }
 
 static bool chunk_close(struct ingest_run *run)
@@ -276,7 +364,7 @@ static bool chunk_close(struct ingest_run *run)
     if (!room)
         return err_nomem(&run->err);
     *room = chunk_builder_take(&run->b);
-    run->base = NULL;
+    next_epoch(run);
     if (!*room) {
         run->out->chunks.n--;
         return err_nomem(&run->err);
@@ -284,59 +372,64 @@ static bool chunk_close(struct ingest_run *run)
     return true;
 }
 
-/* Ids of the source's pairs in the chunk being built, found once for all its records in a row. */
-static bool base_ids(struct ingest_run *run, const struct source *src)
+bool run_settle(struct ingest_run *run)
 {
+    if (!chunk_builder_full(&run->b))
+        return true;
+    if (run->b.n)
+        return chunk_close(run);
+    chunk_builder_reset(&run->b);
+    next_epoch(run);
+    return true;
+}
+
+bool run_begin(struct ingest_run *run, const struct source *src)
+{
+    run->slots.n = 0;
     if (run->base == src)
         return true;
-    if (!vec_reserve(&run->base_ids, src->n_pairs))
+    if (!vec_reserve(&run->ids, src->n_pairs + 1))
         return err_nomem(&run->err);
     for (size_t i = 0; i < src->n_pairs; i++)
-        if (!chunk_builder_pair(&run->b, src->pairs[i], row_hash_pair(src->pairs[i]), &run->base_ids.at[i]))
+        if (!chunk_builder_pair(&run->b, src->pairs[i], row_hash_pair(src->pairs[i]), &run->ids.at[i]))
             return err_nomem(&run->err);
+    run->n_base = src->n_pairs;
     run->base = src;
     return true;
 }
 
-static bool pair_ids(struct ingest_run *run, const struct source *src)
+static size_t metadata_bytes(const struct ingest_run *run, const struct plan *p)
 {
-    if (!base_ids(run, src) || !vec_reserve(&run->ids, run->merged.n))
-        return err_nomem(&run->err);
-    for (size_t i = 0, k = 0; i < run->merged.n; i++) {
-        struct label l = run->merged.at[i];
-        while (k < src->n_pairs && sv_cmp(src->pairs[k].name, l.name) < 0)
-            k++;
-        if (k < src->n_pairs && src->pairs[k].value.p == l.value.p && src->pairs[k].name.p == l.name.p)
-            run->ids.at[i] = run->base_ids.at[k];
-        else if (!chunk_builder_pair(&run->b, l, row_hash_pair(l), &run->ids.at[i]))
-            return err_nomem(&run->err);
+    size_t n = p->source_bytes;
+    for (uint32_t i = 0; i < p->n_used; i++) {
+        const struct pair *pair = &run->b.pairs.at[run->ids.at[p->used[i]]];
+        n += pair->name_n + pair->value_n;
     }
-    return true;
+    return n;
 }
 
 bool run_row(struct ingest_run *run, const struct source *src, struct stream *st, int64_t ts, sv line,
              int32_t severity_number)
 {
-    if (!merge_pairs(run, src))
+    const struct plan *p;
+    if (!run_plan(run, src, &p))
         return false;
-    size_t meta_bytes = pairs_bytes(run->merged.at, run->merged.n);
-    if (run->rq->limits) {
-        enum verdict v;
-        if (!check_row(run, st, ts, line, &v))
-            return false;
-        if (v == ROW_REFUSED)
-            return true;
-    }
-    if (run->rq->rules & RULE_LEVELS)
-        add_level(run, st, line, severity_number);
-    if (!pair_ids(run, src))
+    size_t meta_bytes = metadata_bytes(run, p);
+    if (!within(run, p, meta_bytes, ts, line))
+        return refuse_row(run, p, st, ts, line);
+    uint32_t *ids = chunk_builder_ids(&run->b, p->n_out);
+    if (!ids)
+        return err_nomem(&run->err);
+    for (uint32_t i = 0; i < p->n_out; i++)
+        ids[i] = run->ids.at[p->from[i]];
+    if (p->level_at != UINT32_MAX && !put_level(run, p, st, line, severity_number, ids))
         return false;
-    if (!chunk_builder_add(&run->b, ts, st, line, run->ids.at, run->merged.n))
+    if (!chunk_builder_row(&run->b, ts, st, line, p->n_out))
         return err_nomem(&run->err);
     run->out->n_rows++;
     run->out->line_bytes += line.n;
     run->out->metadata_bytes += meta_bytes;
-    return !chunk_builder_full(&run->b) || chunk_close(run);
+    return true;
 }
 
 static uint64_t count_nested(sv message, const uint32_t *path, size_t n_path, uint64_t max)
@@ -359,28 +452,124 @@ uint64_t ingest_count(const struct ingest_request *rq, uint64_t max)
                     : count_nested(rq->bytes, otlp, ARRAY_LEN(otlp), max);
 }
 
+/* ---- working memory ---- */
+
+struct ingest_pool {
+    struct lock mu;
+    struct ingest_run *free; /* under mu */
+    size_t n_free;           /* under mu */
+};
+enum { POOL_KEEP = 8 };
+
+static void run_free(struct ingest_run *run)
+{
+    if (!run)
+        return;
+    chunk_builder_done(&run->b);
+    map_done(&run->names);
+    arena_done(&run->names_mem);
+    arena_done(&run->row_mem);
+    vec_done(&run->name_list);
+    vec_done(&run->row);
+    vec_done(&run->merged);
+    vec_done(&run->ids);
+    vec_done(&run->slots);
+    free(run->seen);
+    free(run);
+}
+
+static struct ingest_run *run_new(void)
+{
+    struct ingest_run *run = calloc(1, sizeof *run);
+    if (!run)
+        return NULL;
+    arena_init(&run->names_mem, 0);
+    arena_init(&run->row_mem, 0);
+    run->seen = calloc((size_t)1 << SEEN_BITS, sizeof *run->seen);
+    if (!run->seen) {
+        run_free(run);
+        return NULL;
+    }
+    return run;
+}
+
+bool ingest_pool_new(struct ingest_pool **ret, struct err *e)
+{
+    struct ingest_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_nomem(e);
+    lock_init(&p->mu);
+    *ret = p;
+    return true;
+}
+
+void ingest_pool_free(struct ingest_pool *p)
+{
+    if (!p)
+        return;
+    for (struct ingest_run *run = p->free, *next; run; run = next) {
+        next = run->next;
+        run_free(run);
+    }
+    lock_done(&p->mu);
+    free(p);
+}
+
+static struct ingest_run *run_take(struct ingest_pool *p)
+{
+    if (!p)
+        return run_new();
+    lock_acquire(&p->mu);
+    struct ingest_run *run = p->free;
+    if (run) {
+        p->free = run->next;
+        p->n_free--;
+    }
+    lock_release(&p->mu);
+    return run ? run : run_new();
+}
+
+/* Of a giant request nothing is kept but what the columns and names themselves keep. */
+static void run_give(struct ingest_pool *p, struct ingest_run *run)
+{
+    chunk_builder_reset(&run->b);
+    arena_reset(&run->row_mem);
+    run_forget_names(run);
+    bool large = (run->row.cap + run->merged.cap) * sizeof(struct label) + (run->ids.cap + run->slots.cap) * sizeof(uint32_t) > 1 << 20;
+    if (p && !large) {
+        LOCK_SCOPED(&p->mu);
+        if (p->n_free < POOL_KEEP) {
+            run->next = p->free;
+            p->free = run;
+            p->n_free++;
+            return;
+        }
+    }
+    run_free(run);
+}
+
 bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct err *e)
 {
     struct ingest_result out = {0};
-    struct ingest_run run = {.rq = rq, .out = &out};
-    arena_init(&run.names_mem, 0);
-    arena_init(&run.row_mem, 0);
-    bool ok = (rq->loki ? ingest_loki : ingest_otlp)(&run, &run.err) && chunk_close(&run);
-    chunk_builder_done(&run.b);
-    map_done(&run.names);
-    arena_done(&run.names_mem);
-    arena_done(&run.row_mem);
-    vec_done(&run.row);
-    vec_done(&run.merged);
-    vec_done(&run.ids);
-    vec_done(&run.base_ids);
+    struct ingest_run *run = run_take(rq->pool);
+    if (!run)
+        return err_nomem(e);
+    run->rq = rq;
+    run->out = &out;
+    run->record = 0;
+    run->next_refused = 0;
+    run->err = (struct err){0};
+    bounds_set(run);
+    next_epoch(run);
+    bool ok = (rq->loki ? ingest_loki : ingest_otlp)(run, &run->err) && chunk_close(run);
+    out.n_records = run->record;
+    if (!ok && e)
+        *e = run->err;
+    run_give(rq->pool, run);
     if (!ok) {
         ingest_result_done(&out);
-        if (e)
-            *e = run.err;
         return false;
     }
-    out.n_records = run.record;
     *ret = out;
     return true;
 }

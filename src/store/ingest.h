@@ -22,6 +22,7 @@ struct ingest_request {
     int64_t arrived_wall_ns; /* the time of records that have none */
     const struct store_config *limits; /* NULL: replay */
     int64_t now_wall_ns;     /* for the age limits */
+    struct ingest_pool *pool; /* working memory; NULL: the call's own */
     const uint32_t *refused; /* replay: ascending numbers of the records refused then */
     size_t n_refused;
 };
@@ -32,6 +33,11 @@ struct ingest_result {
     struct rejects rejects;
     uint64_t n_records, n_rows, line_bytes, metadata_bytes;
 };
+
+/* Working memory for some calls at a time, kept between them. Any thread. */
+struct ingest_pool;
+MUST_USE bool ingest_pool_new(struct ingest_pool **ret, struct err *e);
+void ingest_pool_free(struct ingest_pool *p); /* NULL is fine */
 
 /* How many records the request holds, counted until more than `max` are found; an end that cannot be read holds none. Costs
  * little: fields are passed over, not read. */

@@ -94,7 +94,8 @@ static bool read_labels(struct ingest_run *run, sv text, struct arena *a, struct
 
 static bool read_pair(struct ingest_run *run, sv message, struct err *bad)
 {
-    sv name = SV(""), value = SV(""), normal;
+    sv name = SV(""), value = SV("");
+    const struct name *normal;
     EACH_FIELD(message, f, got)
     {
         if (f.tag == TAG_NAME)
@@ -109,14 +110,14 @@ static bool read_pair(struct ingest_run *run, sv message, struct err *bad)
     return run_pair(run, normal, value);
 }
 
-/* A severity number among the metadata, as detect_level() wants it: 0 none, -1 "unknown"; no number counts as info. */
-static int32_t severity_of(const struct label *at, size_t n)
+/* A severity number among the metadata, as find_level() wants it: 0 none, -1 "unknown"; no number counts as info. */
+static int32_t severity_of(const struct ingest_run *run)
 {
-    for (size_t i = n; i-- > 0;) {
+    for (size_t i = run->slots.n; i-- > 0;) {
         int64_t v;
-        if (!sv_eq(at[i].name, SV("severity_number")))
+        if (!sv_eq(run->name_list.at[run->slots.at[i]]->text, SV("severity_number")))
             continue;
-        if (!sv_to_i64(at[i].value, &v))
+        if (!sv_to_i64(chunk_builder_label(&run->b, run->ids.at[run->n_base + i]).value, &v))
             return 9;
         return v >= 1 && v <= 24 ? (int32_t)v : -1;
     }
@@ -135,7 +136,8 @@ static bool read_entry(struct ingest_run *run, const struct push_stream *ps, con
     struct err bad = {0};
     int64_t ts = 0;
     sv line = SV("");
-    run->row.n = 0;
+    if (!run_begin(run, &no_source))
+        return false;
     EACH_FIELD(message, f, got)
     {
         if (f.tag == TAG_TIME && !read_time(wire_sv(&f), &ts, &run->err))
@@ -153,7 +155,7 @@ static bool read_entry(struct ingest_run *run, const struct push_stream *ps, con
         return run_refuse(run, ps->why, key, line.n, "%s", ps->bad.msg);
     if (bad.code)
         return run_refuse(run, REJECT_INVALID_LABELS, ps->st, line.n, "%s", bad.msg);
-    return run_row(run, &no_source, ps->st, ts, line, severity_of(run->row.at, run->row.n));
+    return run_row(run, &no_source, ps->st, ts, line, severity_of(run));
 }
 
 static bool read_stream(struct ingest_run *run, sv message, struct arena *a)
@@ -178,9 +180,12 @@ static bool read_stream(struct ingest_run *run, sv message, struct arena *a)
         if (g.tag != TAG_ENTRIES)
             continue;
         arena_reset(&run->row_mem);
+        run_forget_names(run);
         if (!read_entry(run, &ps, message.p, wire_sv(&g)))
             return false;
         run->record++;
+        if (!run_settle(run))
+            return false;
     }
     return true;
 }

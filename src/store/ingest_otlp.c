@@ -14,8 +14,7 @@ enum {
     LEVELS_MAX = 8,
     NAME_MAX_BYTES = 4096,
     DEPTH_MAX = 64,
-    FLAT_MAX_BYTES = 1 << 20,   /* names made out of one record's, or one source's, maps: two bytes can ask for 4 KiB */
-    NAMES_KEEP_BYTES = 1 << 20, /* names remembered from record to record */
+    FLAT_MAX_BYTES = 1 << 20, /* names made out of one record's, or one source's, maps: two bytes can ask for 4 KiB */
 };
 
 struct pair_list {
@@ -23,8 +22,28 @@ struct pair_list {
     size_t flat_bytes; /* of the names made for it */
 };
 
-/* The text of a value; numbers and other made texts live in `a`. p NULL: out of memory. */
-static sv value_text(sv any_value, struct arena *a)
+/* Two digits at a time: a nanosecond time is formatted for nearly every record. */
+sv number_digits(uint64_t v, char to[static NUMBER_MAX])
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354"
+                                "5556575859606162636465666768697071727374757677787980818283848586878889909192939495969798" "99";
+    char *p = to + NUMBER_MAX;
+    for (; v >= 100; v /= 100)
+        memcpy(p -= 2, &pairs[v % 100 * 2], 2);
+    if (v >= 10)
+        memcpy(p -= 2, &pairs[v * 2], 2);
+    else
+        *--p = (char)('0' + v);
+    return sv_make(p, (size_t)(to + NUMBER_MAX - p));
+}
+
+sv number_text(uint64_t v, struct arena *a)
+{
+    char digits[NUMBER_MAX];
+    return arena_sv(a, number_digits(v, digits));
+}
+
+sv value_text(sv any_value, struct arena *a)
 {
     struct otlp_value v = otlp_read_value(any_value);
     switch (v.kind) {
@@ -35,6 +54,8 @@ static sv value_text(sv any_value, struct arena *a)
     case OTLP_BOOL:
         return v.b ? SV("true") : SV("false");
     default: {
+        if (v.kind == OTLP_INT && v.i >= 0)
+            return number_text((uint64_t)v.i, a);
         SCOPED(buf_done) struct buf b = {0};
         otlp_value_text(any_value, OTLP_TEXT_SORT_KEYS | OTLP_TEXT_HTML, &b);
         return b.failed ? SV_NULL : arena_sv(a, buf_view(&b));
@@ -42,17 +63,7 @@ static sv value_text(sv any_value, struct arena *a)
     }
 }
 
-/* Decimal digits in `a`; written by hand, since a nanosecond time is formatted for nearly every record. */
-static sv number_text(uint64_t v, struct arena *a)
-{
-    char digits[20], *p = digits + sizeof digits;
-    do
-        *--p = (char)('0' + v % 10);
-    while (v /= 10);
-    return arena_sv(a, sv_make(p, (size_t)(digits + sizeof digits - p)));
-}
-
-static sv severity_text(int32_t v, struct arena *a)
+sv severity_text(int32_t v, struct arena *a)
 {
     char digits[12];
     return v >= 0 ? number_text((uint32_t)v, a)
@@ -66,19 +77,21 @@ static bool add_nested(struct ingest_run *run, sv raw, sv any_value, int depth, 
     struct otlp_value v = otlp_read_value(any_value);
     if (v.kind != OTLP_KVLIST) {
         struct label *room;
-        sv name, text = value_text(any_value, a);
+        const struct name *name;
+        sv text = value_text(any_value, a);
         if (!run_name(run, raw, &name, e))
             return false;
         if (!text.p || !(text = clean_text(text, a)).p || !(room = vec_push(&out->v)))
             return err_nomem(&run->err);
-        *room = (struct label){name, text};
+        *room = (struct label){name->text, text};
         return true;
     }
-    sv parent;
+    const struct name *normal;
     if (depth == DEPTH_MAX)
         return err_set(e, ERR_INVALID, "attribute nested deeper than %d", DEPTH_MAX);
-    if (!run_name(run, raw, &parent, e))
+    if (!run_name(run, raw, &normal, e))
         return false;
+    sv parent = normal->text;
     struct otlp_attr_iter it = otlp_attrs(v.text, OTLP_KVLIST_VALUES);
     struct otlp_attr child;
     while (otlp_next_attr(&it, &child)) {
@@ -87,7 +100,7 @@ static bool add_nested(struct ingest_run *run, sv raw, sv any_value, int depth, 
         out->flat_bytes += parent.n + 1 + child.key.n;
         if (out->flat_bytes > FLAT_MAX_BYTES)
             return err_set(e, ERR_INVALID, "maps among the attributes make more than %d bytes of names", FLAT_MAX_BYTES);
-        char *name = arena_alloc(&run->names_mem, parent.n + 1 + child.key.n);
+        char *name = arena_alloc(a, parent.n + 1 + child.key.n);
         if (!name)
             return err_nomem(&run->err);
         memcpy(name, parent.p, parent.n);
@@ -232,9 +245,33 @@ struct level_streams {
     } at[LEVELS_MAX];
 };
 
+/* The stream is not among those met: it may be new, or refused (*ret NULL). */
+static __attribute__((noinline)) bool stream_find(struct ingest_run *run, struct level_streams *ls, sv level, struct stream **ret)
+{
+    const struct store_config *lim = run->rq->limits;
+    struct source *s = ls->src;
+    enum reject_reason why = REJECT_STREAM_LIMIT;
+    struct err e = {0};
+    sv clean = clean_text(level, &run->row_mem);
+    struct label extra = {SV("level"), clean};
+    *ret = NULL;
+    if (level.n && !clean.p)
+        return err_nomem(&run->err);
+    if (lim && level.n && !labels_within(lim, (struct labels){&extra, 1}, s->n_counted_labels + 1, &why, &e))
+        return run_refuse(run, why, s, 0, "%s", e.msg);
+    if (!source_stream(run->rq->tenant, s, clean, run_max_streams(run), ret, &e)) {
+        *ret = NULL;
+        return run_stream_refused(&e, &why) ? run_refuse(run, why, s, 0, "%s", e.msg) : err_nomem(&run->err);
+    }
+    if (ls->n == LEVELS_MAX)
+        ls->n = 0;
+    ls->at[ls->n].text = level;
+    ls->at[ls->n++].st = *ret;
+    return true;
+}
+
 /* ROW refused for its label: *ret is NULL and the run goes on. False: run->err. */
-static bool stream_for(struct ingest_run *run, struct level_streams *ls, const struct otlp_record *r,
-                       struct stream **ret)
+static inline bool stream_for(struct ingest_run *run, struct level_streams *ls, const struct otlp_record *r, struct stream **ret)
 {
     sv level = run->rq->rules & RULE_LEVEL_LABEL ? r->severity_text : SV_NULL;
     for (size_t i = 0; i < ls->n; i++)
@@ -242,34 +279,10 @@ static bool stream_for(struct ingest_run *run, struct level_streams *ls, const s
             *ret = ls->at[i].st;
             return true;
         }
-    const struct store_config *lim = run->rq->limits;
-    struct source *s = ls->src;
-    enum reject_reason why = REJECT_STREAM_LIMIT;
-    struct err e = {0};
-    sv clean = clean_text(level, &run->row_mem);
-    struct stream *st = NULL;
-    struct label extra = {SV("level"), clean};
-    if (level.n && !clean.p)
-        return err_nomem(&run->err);
-    if (lim && level.n && !labels_within(lim, (struct labels){&extra, 1}, s->n_counted_labels + 1, &why, &e))
-        goto refuse;
-    if (!source_stream(run->rq->tenant, s, clean, run_max_streams(run), &st, &e)) {
-        if (!run_stream_refused(&e, &why))
-            return err_nomem(&run->err);
-        goto refuse;
-    }
-    if (ls->n == LEVELS_MAX)
-        ls->n = 0;
-    ls->at[ls->n].text = level;
-    ls->at[ls->n++].st = st;
-    *ret = st;
-    return true;
-refuse:
-    *ret = NULL;
-    return run_refuse(run, why, s, 0, "%s", e.msg);
+    return stream_find(run, ls, level, ret);
 }
 
-static sv hex_text(sv id, struct arena *a)
+sv hex_text(sv id, struct arena *a)
 {
     static const char hex[] = "0123456789abcdef";
     char *out = arena_alloc(a, id.n * 2);
@@ -280,7 +293,18 @@ static sv hex_text(sv id, struct arena *a)
     return out ? sv_make(out, id.n * 2) : SV_NULL;
 }
 
-/* run->row: the record's attributes, then its fixed fields. False: e (an invalid name) or run->err. */
+static bool fixed_text(struct ingest_run *run, enum fixed_name f, sv text)
+{
+    const struct name *name;
+    return run_fixed_name(run, f, &name) && (text.p ? run_pair(run, name, text) : err_nomem(&run->err));
+}
+
+static bool fixed_number(struct ingest_run *run, enum fixed_name f, uint64_t v)
+{
+    return !v || fixed_text(run, f, number_text(v, &run->row_mem));
+}
+
+/* The record's slots, whatever it has: its attributes, then its fixed fields. False: e (an invalid name) or run->err. */
 static bool record_pairs(struct ingest_run *run, const struct otlp_record *r, struct err *e)
 {
     struct arena *a = &run->row_mem;
@@ -290,63 +314,69 @@ static bool record_pairs(struct ingest_run *run, const struct otlp_record *r, st
     bool ok = true;
     while (ok && otlp_next_attr(&it, &at))
         ok = add_attribute(run, &at, a, &out, e);
-    ok = ok &&
-         (!r->time_ns || !r->observed_ns ||
-          add_text(run, &out, SV("observed_timestamp"), number_text(r->observed_ns, a), a)) &&
-         (!r->severity_number ||
-          add_text(run, &out, SV("severity_number"), severity_text(r->severity_number, a), a)) &&
-         (!r->severity_text.n || add_text(run, &out, SV("severity_text"), r->severity_text, a)) &&
-         (!r->dropped_attributes ||
-          add_text(run, &out, SV("dropped_attributes_count"), number_text(r->dropped_attributes, a), a)) &&
-         (!r->flags || add_text(run, &out, SV("flags"), number_text(r->flags, a), a)) &&
-         (!r->trace_id.n || add_text(run, &out, SV("trace_id"), hex_text(r->trace_id, a), a)) &&
-         (!r->span_id.n || add_text(run, &out, SV("span_id"), hex_text(r->span_id, a), a)) &&
-         (!r->event_name.n || add_text(run, &out, SV("event_name"), r->event_name, a));
     run->row.at = out.v.at;
     run->row.n = out.v.n;
     run->row.cap = out.v.cap;
-    return ok;
+    for (size_t i = 0; ok && i < run->row.n; i++) {
+        const struct name *name;
+        ok = run_name(run, run->row.at[i].name, &name, e) && run_pair(run, name, run->row.at[i].value);
+    }
+    return ok && (!r->time_ns || fixed_number(run, FIXED_OBSERVED, r->observed_ns)) &&
+           (!r->severity_number || fixed_text(run, FIXED_SEVERITY_NUMBER, severity_text(r->severity_number, a))) &&
+           (!r->severity_text.n || fixed_text(run, FIXED_SEVERITY_TEXT, r->severity_text)) &&
+           fixed_number(run, FIXED_DROPPED, r->dropped_attributes) && fixed_number(run, FIXED_FLAGS, r->flags) &&
+           (!r->trace_id.n || fixed_text(run, FIXED_TRACE_ID, hex_text(r->trace_id, a))) &&
+           (!r->span_id.n || fixed_text(run, FIXED_SPAN_ID, hex_text(r->span_id, a))) &&
+           (!r->event_name.n || fixed_text(run, FIXED_EVENT_NAME, r->event_name));
 }
 
-static bool record_row(struct ingest_run *run, struct level_streams *ls, const struct otlp_record *r)
+/* The row of a record that record_read() has left to us. */
+static __attribute__((noinline)) bool record_row_slow(struct ingest_run *run, const struct source *src, struct stream *st, int64_t ns,
+                                                      const struct otlp_record *r)
 {
     struct err e = {0};
-    struct stream *st = NULL;
-    uint64_t ns = r->time_ns ? r->time_ns : r->observed_ns ? r->observed_ns : (uint64_t)run->rq->arrived_wall_ns;
-    if (ls->src->bad.code)
-        return run_refuse(run, ls->src->bad_why, ls->src, 0, "%s", ls->src->bad.msg);
-    if (ns > INT64_MAX)
-        return run_refuse(run, REJECT_TOO_NEW, ls->src, 0, "entry has timestamp too new: %" PRIu64 " ns", ns);
-    if (!stream_for(run, ls, r, &st))
-        return false;
-    if (!st)
-        return true;
+    run->slots.n = 0;
     if (!record_pairs(run, r, &e))
         return !run->err.code && run_refuse(run, REJECT_INVALID_LABELS, st, 0, "%s", e.msg);
     sv line = value_text(r->body, &run->row_mem);
-    if (!line.p)
-        return err_nomem(&run->err);
-    return run_row(run, ls->src, st, (int64_t)ns, line, r->severity_number);
+    return line.p ? run_row(run, src, st, ns, line, r->severity_number) : err_nomem(&run->err);
 }
 
-/* Between records, when no view of a name is held. */
-static void forget_names(struct ingest_run *run)
+static bool record_row(struct ingest_run *run, struct level_streams *ls, sv raw)
 {
-    if (run->names_mem.used <= NAMES_KEEP_BYTES)
-        return;
-    map_done(&run->names);
-    arena_reset(&run->names_mem);
+    struct source *src = ls->src;
+    struct stream *st;
+    struct otlp_record r;
+    sv line;
+    if (src->bad.code)
+        return run_refuse(run, src->bad_why, src, 0, "%s", src->bad.msg);
+    if (!run_begin(run, src))
+        return false;
+    enum record_read got = record_read(run, raw, &r, &line);
+    if (got == READ_FAILED)
+        return false;
+    if (got == READ_OTHERWISE)
+        otlp_read_record(raw, &r);
+    uint64_t ns = r.time_ns ? r.time_ns : r.observed_ns ? r.observed_ns : (uint64_t)run->rq->arrived_wall_ns;
+    if (ns > INT64_MAX)
+        return run_refuse(run, REJECT_TOO_NEW, src, 0, "entry has timestamp too new: %" PRIu64 " ns", ns);
+    if (!stream_for(run, ls, &r, &st))
+        return false;
+    if (!st) /* refused */
+        return true;
+    return got == READ_DONE ? run_row(run, src, st, (int64_t)ns, line, r.severity_number)
+                            : record_row_slow(run, src, st, (int64_t)ns, &r);
 }
 
 static bool scope_rows(struct ingest_run *run, struct source *src, const struct otlp_scope_logs *sl)
 {
     struct level_streams ls = {.src = src};
     struct otlp_iter it = otlp_records(sl);
-    struct otlp_record r;
-    for (; otlp_next_record(&it, &r); run->record++) {
+    sv raw;
+    for (; otlp_next_raw_record(&it, &raw); run->record++) {
         arena_reset(&run->row_mem);
-        forget_names(run);
-        if (!run_was_refused(run) && !record_row(run, &ls, &r))
+        run_forget_names(run);
+        if ((!run_was_refused(run) && !record_row(run, &ls, raw)) || !run_settle(run))
             return false;
     }
     return true;
@@ -360,7 +390,7 @@ bool ingest_otlp(struct ingest_run *run, struct err *e)
         struct otlp_iter scopes = otlp_scopes(&rl);
         struct otlp_scope_logs sl;
         while (otlp_next_scope(&scopes, &sl)) {
-            forget_names(run);
+            run_forget_names(run);
             SCOPED(source_unref) struct source *src = source_for(run, rl.resource, sl.scope);
             if (!src)
                 return run->err.code ? false : err_nomem(e);

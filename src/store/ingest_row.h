@@ -1,34 +1,117 @@
 /* ingest_row.h - what the OTLP and the Loki side of ingest share: names, checks, and a row's way into the chunk. */
 #pragma once
+#include "otlp/walk.h"
+#include "store/hash.h"
 #include "store/ingest.h"
 
+struct name { /* of metadata, normalised */
+    sv text;
+    const struct err *bad; /* NULL: fine */
+    uint32_t id;           /* place in run->name_list */
+    bool fixed;            /* of one of a record's fixed fields: wins over an attribute of that name */
+};
+enum fixed_name { FIXED_OBSERVED, FIXED_SEVERITY_NUMBER, FIXED_SEVERITY_TEXT, FIXED_DROPPED, FIXED_FLAGS, FIXED_TRACE_ID, FIXED_SPAN_ID,
+                  FIXED_EVENT_NAME, FIXED_NAMES };
+
+/* What bytes of the request became, to find them again: a small table in which a newcomer takes the place of who was there. */
+enum { SEEN_BITS = 12, SEEN_MAX_BYTES = 255, LEVELS_SEEN = 8 };
+struct seen {
+    uint32_t at; /* in the request */
+    uint32_t pair, name;
+    uint16_t n, epoch;
+};
+
+struct plan;
+enum { PLAN_SLOTS = 64 };
+
+/* Lives from request to request (ingest_pool); but for the names and plans, all is of one request. */
 struct ingest_run {
+    struct ingest_run *next; /* in the pool */
     const struct ingest_request *rq;
     struct ingest_result *out;
     struct chunk_builder b;
-    struct arena names_mem;    /* normalised names, for the whole request */
-    struct map names;          /* raw name -> struct name_entry */
-    struct arena row_mem;      /* texts made for one record */
-    VEC(struct label) row;     /* a record's own metadata, in order of addition */
-    VEC(struct label) merged;  /* with its source's */
+    struct arena names_mem;  /* names and plans, until they are too many */
+    struct map names;        /* raw name -> struct name */
+    VEC(struct name *) name_list;
+    struct name *fixed[FIXED_NAMES];
+    struct plan *plans[PLAN_SLOTS];
+    struct arena row_mem;    /* texts made for one record */
+    VEC(struct label) row;   /* attributes of a record with maps */
+    VEC(struct label) merged; /* a row's metadata as texts, where they are needed */
+    /* the row at hand: pair ids of its source, of its slots in order of addition, of its level */
+    const struct source *base; /* whose pairs are there, in the chunk being built; NULL: nobody's */
     VEC(uint32_t) ids;
-    const struct source *base; /* whose pairs have base_ids in the chunk being built */
-    VEC(uint32_t) base_ids;
-    uint32_t record;           /* number of the record in the request */
-    size_t next_refused;       /* replay: place in rq->refused */
-    struct err err;            /* out of memory: ends the run */
+    size_t n_base;
+    VEC(uint32_t) slots;     /* name of each slot */
+    uint16_t epoch;          /* of the chunk being built: what is below was seen in it */
+    struct seen *seen;
+    struct { uint64_t ns; uint32_t pair; uint16_t epoch; } observed;
+    struct { const char *word; uint32_t pair; uint16_t epoch; } levels[LEVELS_SEEN];
+    uint32_t record;         /* number of the record in the request */
+    int64_t oldest_ns, newest_ns; /* bounds of a row */
+    uint64_t max_line, max_meta_bytes, max_meta;
+    size_t next_refused;     /* replay: place in rq->refused */
+    struct err err;          /* out of memory: ends the run */
 };
 
-/* A name as rules_name() has it, remembered for the request. False: invalid (e says why) or no memory (run->err). */
-MUST_USE bool run_name(struct ingest_run *run, sv raw, sv *ret, struct err *e);
+/* A name as rules_name() has it. False: invalid (e says why) or no memory (run->err). */
+MUST_USE bool run_name(struct ingest_run *run, sv raw, const struct name **ret, struct err *e);
 /* Metadata values and labels hold UTF-8: each run of other bytes becomes a space. `a` holds the copy when one is needed. */
 sv clean_text(sv s, struct arena *a);
-/* Adds to run->row. False: out of memory. */
-MUST_USE bool run_pair(struct ingest_run *run, sv name, sv value);
+/* A row begins: no slots, the source's pairs at hand. False: out of memory, as in all that follow. */
+MUST_USE bool run_begin(struct ingest_run *run, const struct source *src);
+/* Adds a slot: metadata of the row. */
+static inline bool run_slot(struct ingest_run *run, uint32_t name, uint32_t pair)
+{
+    size_t n = run->slots.n;
+    if ((n == run->slots.cap && !vec_reserve(&run->slots, n + 1)) ||
+        (run->n_base + n + 2 > run->ids.cap && !vec_reserve(&run->ids, run->n_base + n + 2))) /* 2: a level behind it */
+        return err_nomem(&run->err);
+    run->slots.at[n] = name;
+    run->ids.at[run->n_base + n] = pair;
+    run->slots.n = n + 1;
+    return true;
+}
+MUST_USE bool run_pair(struct ingest_run *run, const struct name *name, sv value);
+MUST_USE bool run_fixed_name(struct ingest_run *run, enum fixed_name f, const struct name **ret);
+/* The chunk ends where it is full, also of what refused records left in it; between rows. */
+MUST_USE bool run_settle(struct ingest_run *run);
+/* Between records, when no view of a name is held. */
+void run_forget_names(struct ingest_run *run);
 /* Sorts and makes names unique: of equal names the last one stays. Returns the new count. */
 size_t pairs_unique(struct label *at, size_t n);
 
-/* Puts the record (run->row, the source's pairs, time, line) into the chunk unless a limit refuses it. False: run->err. */
+/* How the row's slots and its source's pairs become metadata: ordered by name, each name once. The same slots of the same source
+ * have the same plan. False: run->err. */
+struct plan {
+    uint64_t key, source;
+    uint32_t n_slots;
+    uint32_t n_out;       /* pairs of the row, the level's among them */
+    uint32_t n_meta;      /* without a level that is added */
+    uint32_t n_used;      /* slots among them */
+    uint32_t source_bytes; /* names and values that come from the source */
+    uint32_t level_at;    /* UINT32_MAX: none is wanted */
+    bool own_level;       /* a detected_level came along, and stands at level_at */
+    bool states_level;    /* one of the names does */
+    uint32_t *names;      /* of the slots */
+    uint32_t *from;       /* of each pair of the row: place in run->ids */
+    uint32_t *used;       /* places in run->ids of the slots used */
+};
+MUST_USE bool run_plan(struct ingest_run *run, const struct source *src, const struct plan **ret);
+
+enum record_read { READ_DONE, READ_OTHERWISE, READ_FAILED };
+/* The usual record: its fields into *ret, its metadata into slots, its line. READ_OTHERWISE: it has maps, lists, a field twice,
+ * names that are refused, or is malformed; then the slots are not to be used. READ_FAILED: run->err. */
+enum record_read record_read(struct ingest_run *run, sv raw, struct otlp_record *ret, sv *ret_line);
+/* The text of a value; numbers and other made texts live in `a`. p NULL: out of memory. */
+sv value_text(sv any_value, struct arena *a);
+sv number_text(uint64_t v, struct arena *a);
+enum { NUMBER_MAX = 20 };
+sv number_digits(uint64_t v, char to[static NUMBER_MAX]);
+sv severity_text(int32_t v, struct arena *a);
+sv hex_text(sv id, struct arena *a);
+
+/* Puts the record (its slots, the source's pairs, time, line) into the chunk unless a limit refuses it. False: run->err. */
 MUST_USE bool run_row(struct ingest_run *run, const struct source *src, struct stream *st, int64_t ts, sv line,
                       int32_t severity_number);
 /* Counts the record as refused and goes on. False: run->err. */

@@ -216,6 +216,7 @@ static void store_free(struct store *st)
     part_set_done(&st->parts);
     part_set_done(&st->written);
     catalog_close(st->catalog);
+    ingest_pool_free(st->ingest);
     registry_free(st->reg);
     lock_done(&st->edit_mu);
     lock_done(&st->flush_mu);
@@ -246,8 +247,8 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     head_init(&st->head);
     steady_clock_init(&st->steady);
     metrics_make(st);
-    if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !dirs_open(st, e) || !store_recover(st, e) ||
-        !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))
+    if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !ingest_pool_new(&st->ingest, e) || !dirs_open(st, e) ||
+        !store_recover(st, e) || !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))
         return err_ctx(e, "store '%s'", cfg->data_dir);
     store_gauges(st);
     *ret = TAKE(st);
@@ -422,6 +423,7 @@ static void push_request(struct store *st, sv tenant, struct ingest_request *rq,
     *p = (struct push){.st = st, .done = done, .ctx = ctx};
     rq->rules = st->rules;
     rq->limits = st->cfg;
+    rq->pool = st->ingest;
     rq->now_wall_ns = clock_wall_ns();
     if (!store_ready(st, &e) || !admit(p, rq, &e) || !registry_tenant(st->reg, tenant, &rq->tenant, &e) ||
         !ingest(rq, &p->rows, &e)) {

@@ -31,6 +31,7 @@ struct store {
     int dirfd, lock_fd, parts_fd;
     unsigned rules;
     struct registry *reg;
+    struct ingest_pool *ingest;
     struct spool *wal;
     struct catalog *catalog;
     struct crew *crew;             /* reads for queries */

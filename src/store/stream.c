@@ -266,9 +266,11 @@ uint64_t registry_streams(struct registry *r)
 
 struct source *source_new(void)
 {
+    static _Atomic uint64_t serials;
     struct source *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
+    s->serial = 1 + atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed);
     atomic_init(&s->refs, 1);
     arena_init(&s->a, 0);
     return s;

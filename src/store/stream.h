@@ -50,6 +50,7 @@ uint64_t registry_streams(struct registry *r);
 /* What a resource and its scope give to each record under them. Immutable but for `by_level`. */
 struct source {
     _Atomic uint32_t refs;
+    uint64_t serial;      /* not used twice in a process; 0: the source of those that have none */
     struct arena a;
     struct label *labels; /* of the stream, without a severity's; sorted */
     size_t n_labels, n_counted_labels; /* counted: without an added service_name */
