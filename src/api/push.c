@@ -151,7 +151,14 @@ static void decode_loki(struct call *c)
         return;
     /* protobuf is always in snappy's block format, whatever is around it */
     if (p->json ? from_json(p, body, &request, &e) : decompress(CODEC_SNAPPY, body, &request, &e)) {
-        store_push_loki(c->api->st, c->tenant, buf_view(&request), c->req->received_wall_ns, pushed, c);
+        store_push_request(c->api->st,
+                           &(struct store_request){.tenant = c->tenant,
+                                                   .bytes = buf_view(&request),
+                                                   .loki = true,
+                                                   .codec = p->json || p->codec != CODEC_NONE ? CODEC_NONE : CODEC_SNAPPY,
+                                                   .packed = body,
+                                                   .arrived_wall_ns = c->req->received_wall_ns},
+                           pushed, c);
     } else if (e.code == ERR_LIMIT && !p->json) {
         err_ctx(&e, "decompressed message size too large (max_decompressed_size)");
         refuse(c, 413, sv_of(e.msg), -1);

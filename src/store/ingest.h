@@ -18,6 +18,7 @@ struct ingest_request {
     struct tenant *tenant;
     sv bytes;
     bool loki;               /* logproto.PushRequest, else ExportLogsServiceRequest */
+    bool check;              /* OTLP: the bytes are anybody's */
     unsigned rules;
     int64_t arrived_wall_ns; /* the time of records that have none */
     const struct store_config *limits; /* NULL: replay */

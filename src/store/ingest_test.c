@@ -460,7 +460,8 @@ static void put_loki_entry(struct buf *b, int64_t s, int32_t ns, const char *lin
 
 static struct push_result push_loki(struct store *st, struct buf *b)
 {
-    return PUSH_WAIT(store_push_loki(st, SV("fake"), buf_view(b), 1, waiting_done, &w_));
+    return PUSH_WAIT(store_push_request(
+        st, &(struct store_request){.tenant = SV("fake"), .bytes = buf_view(b), .loki = true, .arrived_wall_ns = 1}, waiting_done, &w_));
 }
 
 TEST(loki_push_labels_may_follow_entries)

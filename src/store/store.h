@@ -5,6 +5,7 @@
  * (2) Nothing stored is lost by a crash at any instruction; a damaged file is set aside, counted, and the rest serves.
  * Any thread may call anything, except open and close. */
 #pragma once
+#include "base/compress.h"
 #include "base/metrics.h"
 #include "base/option.h"
 #include "otlp/batch.h"
@@ -30,6 +31,7 @@ struct store_config { /* filled from store_options */
     int64_t retention_period;       /* 0: for ever */
     int64_t retention_delete_delay;
     uint64_t wal_max_bytes;
+    bool wal_compression;
     uint64_t memory_max_bytes; /* push-back (503) above this */
     uint64_t query_threads;    /* that read for queries; 0: one for each core */
     /* limits, Loki's names and texts */
@@ -44,12 +46,22 @@ MUST_USE bool store_open(const struct store_config *cfg, struct metrics *metrics
 void store_close(struct store *st); /* NULL is fine; what is in the head stays safe in the WAL */
 bool store_ready(struct store *st, struct err *why_not);
 
-/* An OTLP request, by the rules of Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector". Takes its
- * own reference. `done` as in otlp/batch.h: PUSH_SENT with n_rejected > 0 when some records broke a limit (err says
- * which, grouped as Loki groups them); PUSH_REJECTED when all did; PUSH_RETRY when the disk is full or memory short. err.code ERR_LIMIT marks what Loki answers with 429, ERR_NOT_FOUND "no records" (422). */
+/* A request, valid during the call that pushes it. */
+struct store_request {
+    sv tenant, bytes;
+    bool loki;       /* an uncompressed logproto.PushRequest; else an ExportLogsServiceRequest */
+    bool checked;    /* by otlp_check(); what is not is checked on the way */
+    enum codec codec; /* not CODEC_NONE: the bytes came compressed, */
+    sv packed;       /* as these, which then may go into the log in their place */
+    int64_t arrived_wall_ns;
+};
+/* OTLP by the rules of Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector"; of a Loki push, labels that
+ * do not parse reject it whole. `done` as in otlp/batch.h: PUSH_SENT with n_rejected > 0 when some records broke a limit (err says
+ * which, grouped as Loki groups them); PUSH_REJECTED when all did, or it is malformed; PUSH_RETRY when the disk is full or memory
+ * short. err.code ERR_LIMIT marks what Loki answers with 429, ERR_NOT_FOUND "no records" (422). */
+void store_push_request(struct store *st, const struct store_request *rq, push_done_fn *done, void *ctx);
+/* A checked OTLP batch. */
 void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx);
-/* A Loki push: `request` is an uncompressed logproto.PushRequest (copied). Labels that do not parse reject it whole. */
-void store_push_loki(struct store *st, sv tenant, sv request, int64_t arrived_wall_ns, push_done_fn *done, void *ctx);
 /* The OTLP sink face of store_push, for the collector inside `weir up`. */
 struct log_sink store_sink(struct store *st);
 /* Whose a batch is that names no tenant: the one tenant of a store without authentication, by Loki's name for it. */

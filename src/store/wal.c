@@ -10,9 +10,34 @@ enum {
     WAL_VERSION = 1,
     WAL_HEAD = 24,
     WAL_PLAIN = 0,
-    WAL_LZ4 = 1,
+    WAL_LZ4 = 1, /* a block */
+    WAL_GZIP = 2,
+    WAL_ZSTD = 3,
+    WAL_SNAPPY = 4, /* a block */
     COMPRESS_FROM = 256, /* shorter payloads gain nothing */
 };
+
+static const struct {
+    enum codec codec;
+    uint8_t number;
+} kept_codecs[] = {{CODEC_GZIP, WAL_GZIP}, {CODEC_ZSTD, WAL_ZSTD}, {CODEC_SNAPPY, WAL_SNAPPY}};
+
+/* WAL_PLAIN when the log has no number for it. */
+static uint8_t number_of(enum codec c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kept_codecs); i++)
+        if (kept_codecs[i].codec == c)
+            return kept_codecs[i].number;
+    return WAL_PLAIN;
+}
+
+static enum codec codec_of(uint8_t number)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kept_codecs); i++)
+        if (kept_codecs[i].number == number)
+            return kept_codecs[i].codec;
+    return CODEC_NONE;
+}
 
 /* LZ4 and not zstd: this stands in front of every acknowledgement, and the log is short-lived. */
 static bool compress_body(sv payload, struct buf *body, bool *ret_smaller, struct err *e)
@@ -36,9 +61,15 @@ bool wal_frame_write(const struct wal_frame *f, struct buf *head, struct buf *bo
 {
     if (f->payload.n > WAL_MAX_PAYLOAD || f->tenant.n > UINT16_MAX)
         return err_set(e, ERR_INVALID, "request of %zu bytes is larger than %d", f->payload.n, WAL_MAX_PAYLOAD);
-    bool smaller;
-    if (!compress_body(f->payload, body, &smaller, e))
+    uint8_t as = number_of(f->codec);
+    sv stored = as != WAL_PLAIN ? f->packed : f->payload;
+    bool smaller = false;
+    if (f->compress && as == WAL_PLAIN && !compress_body(f->payload, body, &smaller, e))
         return false;
+    if (smaller) {
+        as = WAL_LZ4;
+        stored = buf_view(body);
+    }
     SCOPED(buf_done) struct buf gaps = {0};
     uint32_t last = 0;
     for (size_t i = 0; i < f->refused.n; i++) {
@@ -46,7 +77,7 @@ bool wal_frame_write(const struct wal_frame *f, struct buf *head, struct buf *bo
         buf_put(&gaps, v, varint_put(v, f->refused.at[i] - last));
         last = f->refused.at[i];
     }
-    uint8_t h[WAL_HEAD] = {WAL_VERSION, (uint8_t)f->type, smaller ? WAL_LZ4 : WAL_PLAIN, (uint8_t)f->rules};
+    uint8_t h[WAL_HEAD] = {WAL_VERSION, (uint8_t)f->type, as, (uint8_t)f->rules};
     put_le32(h + 4, (uint32_t)f->payload.n);
     put_le64(h + 8, (uint64_t)f->arrived_wall_ns);
     put_le16(h + 16, (uint16_t)f->tenant.n);
@@ -56,7 +87,7 @@ bool wal_frame_write(const struct wal_frame *f, struct buf *head, struct buf *bo
     buf_sv(head, buf_view(&gaps));
     if (!buf_ok(&gaps, e) || !buf_ok(head, e))
         return false;
-    *ret_body = smaller ? buf_view(body) : f->payload;
+    *ret_body = stored;
     return true;
 }
 
@@ -76,21 +107,42 @@ static bool refused_read(sv gaps, struct wal_frame *f, struct err *e)
     return true;
 }
 
-static bool payload_read(unsigned codec, sv stored, uint32_t n, struct buf *body, sv *ret, struct err *e)
+static bool lz4_read(sv stored, uint32_t n, struct buf *body, struct err *e)
 {
-    if (codec == WAL_PLAIN && stored.n == n) {
-        *ret = stored;
-        return true;
-    }
-    if (codec != WAL_LZ4 || n > WAL_MAX_PAYLOAD || stored.n > INT32_MAX)
-        return err_set(e, ERR_CORRUPT, "log frame: codec %u, %zu bytes for %u", codec, stored.n, n);
-    buf_reset(body);
     char *to = buf_reserve(body, n ? n : 1);
     if (!to)
         return buf_ok(body, e);
-    if (LZ4_decompress_safe(stored.p, to, (int)stored.n, (int)n) != (int)n)
+    if (stored.n > INT32_MAX || LZ4_decompress_safe(stored.p, to, (int)stored.n, (int)n) != (int)n)
         return err_set(e, ERR_CORRUPT, "log frame: damaged compression");
     body->n = n;
+    return true;
+}
+
+/* As it came; it was taken apart once already, so what fails now is damage. */
+static bool packed_read(enum codec codec, sv stored, uint32_t n, struct buf *body, struct err *e)
+{
+    body->max = n;
+    bool ok = decompress(codec, stored, body, e);
+    body->max = 0;
+    if (!ok && e->code != ERR_NOMEM)
+        e->code = ERR_CORRUPT;
+    return ok || err_ctx(e, "log frame");
+}
+
+static bool payload_read(uint8_t number, sv stored, uint32_t n, struct buf *body, sv *ret, struct err *e)
+{
+    enum codec codec = codec_of(number);
+    if (number == WAL_PLAIN && stored.n == n) {
+        *ret = stored;
+        return true;
+    }
+    if ((number != WAL_LZ4 && codec == CODEC_NONE) || n > WAL_MAX_PAYLOAD)
+        return err_set(e, ERR_CORRUPT, "log frame: codec %u, %zu bytes for %u", number, stored.n, n);
+    buf_reset(body);
+    if (!(codec == CODEC_NONE ? lz4_read(stored, n, body, e) : packed_read(codec, stored, n, body, e)))
+        return false;
+    if (body->n != n)
+        return err_set(e, ERR_CORRUPT, "log frame: %zu bytes where %u were packed", body->n, n);
     *ret = buf_view(body);
     return true;
 }

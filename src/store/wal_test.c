@@ -20,7 +20,7 @@ TEST(frames_come_back_as_they_were)
         SCOPED(buf_done) struct buf body = {0};
         struct err e = {0};
         uint32_t refused[] = {0, 3, 4000000000u};
-        struct wal_frame f = {.type = WAL_LOKI, .rules = 5, .arrived_wall_ns = -7, .tenant = SV("t1"), .payload = payloads[i]};
+        struct wal_frame f = {.type = WAL_LOKI, .rules = 5, .arrived_wall_ns = -7, .tenant = SV("t1"), .payload = payloads[i], .compress = true};
         f.refused.at = refused;
         f.refused.n = i;
         frame_bytes(&f, &b);
@@ -39,13 +39,46 @@ TEST(frames_come_back_as_they_were)
     }
 }
 
+TEST(what_came_compressed_is_kept_so)
+{
+    static const struct { enum codec codec; bool kept; } codecs[] = {{CODEC_GZIP, true}, {CODEC_ZSTD, true}, {CODEC_SNAPPY, true}, {CODEC_LZ4, false}};
+    char big[5000];
+    memset(big, 'x', sizeof big);
+    for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
+        SCOPED(buf_done) struct buf b = {0};
+        SCOPED(buf_done) struct buf packed = {0};
+        SCOPED(buf_done) struct buf body = {0};
+        struct err e = {0};
+        struct wal_frame g, f = {.type = WAL_OTLP, .tenant = SV("t1"), .payload = {big, sizeof big}, .codec = codecs[i].codec};
+        REQUIRE_OK(compress(codecs[i].codec, 0, f.payload, &packed, &e), &e);
+        f.packed = buf_view(&packed);
+        frame_bytes(&f, &b);
+        CHECK_EQ(b.n < 1000, codecs[i].kept);
+        REQUIRE_OK(wal_frame_read(buf_view(&b), &body, &g, &e), &e);
+        CHECK_SV(g.payload, f.payload);
+        wal_frame_done(&g);
+        if (codecs[i].kept) { /* another length than it says; then damage */
+            b.p[4]--;
+            CHECK(!wal_frame_read(buf_view(&b), &body, &g, &e));
+            CHECK_EQ(e.code, ERR_CORRUPT);
+            b.p[4] += 2;
+            CHECK(!wal_frame_read(buf_view(&b), &body, &g, &e));
+            CHECK_EQ(e.code, ERR_CORRUPT);
+            b.p[4]--;
+            b.n -= 2;
+            CHECK(!wal_frame_read(buf_view(&b), &body, &g, &e));
+            CHECK_EQ(e.code, ERR_CORRUPT);
+        }
+    }
+}
+
 TEST(cut_frames_are_errors)
 {
     SCOPED(buf_done) struct buf b = {0};
     SCOPED(buf_done) struct buf body = {0};
     char big[1000];
     memset(big, 'x', sizeof big);
-    struct wal_frame f = {.type = WAL_OTLP, .tenant = SV("tenant"), .payload = {big, sizeof big}};
+    struct wal_frame f = {.type = WAL_OTLP, .tenant = SV("tenant"), .payload = {big, sizeof big}, .compress = true};
     frame_bytes(&f, &b);
     for (size_t n = 0; n < b.n; n++) {
         struct wal_frame g;
