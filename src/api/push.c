@@ -106,24 +106,27 @@ static bool unpack(struct call *c, struct buf *plain, sv *ret)
 
 /* ---- OTLP ---- */
 
+/* The store checks what it reads anyway, in the same pass. */
 static void decode_otlp(struct call *c)
 {
+    const struct push_call *p = c->own;
     SCOPED(buf_done) struct buf plain = buf_capped(c->api->cfg.max_decompressed_size);
+    SCOPED(buf_done) struct buf transcoded = {0};
+    struct store_request rq = {.tenant = c->tenant, .arrived_wall_ns = c->req->received_wall_ns};
     struct err e = {0};
-    struct batch *b;
-    sv body;
-    if (!unpack(c, &plain, &body))
+    if (!unpack(c, &plain, &rq.bytes))
         return;
-    if (!otlp_decode_request(((const struct push_call *)c->own)->encoding, CODEC_NONE, body, 0, &(struct otlp_limits){0},
-                             c->tenant, c->req->received_wall_ns, &b, &e)) {
-        undecodable(c, &e);
-        return;
+    if (p->encoding == OTLP_JSON) {
+        if (!otlp_from_json(rq.bytes, NULL, &transcoded, &e)) {
+            undecodable(c, &e);
+            return;
+        }
+        rq.bytes = buf_view(&transcoded);
+    } else if (p->codec != CODEC_NONE) {
+        rq.codec = p->codec;
+        rq.packed = c->req->body;
     }
-    if (b->n_records)
-        store_push(c->api->st, b, pushed, c);
-    else
-        refuse(c, 422, SV(TEXT_NO_STREAM), -1);
-    batch_unref(b);
+    store_push_request(c->api->st, &rq, pushed, c);
 }
 
 /* ---- Loki ---- */

@@ -9,6 +9,7 @@
 
 /* Groups (deprecated, skipped) may hold groups: this many deep. */
 #define GROUP_DEPTH 32
+#define DEPTH_DEFAULT 64
 
 __attribute__((cold)) enum wire_got wire_skip_group(const uint8_t **at, const uint8_t *end, uint32_t field)
 {
@@ -88,6 +89,7 @@ __attribute__((cold)) const char *wire_why(const uint8_t *at, const uint8_t *end
 struct check {
     const uint8_t *base;
     uint32_t max_depth, max_records;
+    bool not_records;
     struct otlp_counts counts;
     struct err *e;
 };
@@ -197,6 +199,8 @@ static bool check_record(struct check *c, const struct place *in, const uint8_t 
     if (c->max_records && c->counts.records >= c->max_records)
         return fail(c, in, ERR_LIMIT, at, "more records than max_records");
     c->counts.records++;
+    if (c->not_records)
+        return true;
     while ((got = wire_next(&at, end, &f)) == WIRE_GOT) {
         switch (f.tag) {
         case WIRE_TAG(6, WIRE_LEN):
@@ -283,11 +287,12 @@ static bool check_resource_logs(struct check *c, const struct place *in, const u
 bool otlp_check(sv request, const struct otlp_limits *limits, struct otlp_counts *ret, struct err *e)
 {
     const uint8_t *at = wire_begin(request), *end = wire_end(request);
-    struct check c = {.base = at, .max_depth = 64, .e = e};
+    struct check c = {.base = at, .max_depth = DEPTH_DEFAULT, .e = e};
     if (limits && limits->max_depth)
         c.max_depth = MIN(limits->max_depth, (uint32_t)OTLP_MAX_DEPTH);
     if (limits)
         c.max_records = limits->max_records;
+    c.not_records = limits && limits->not_records;
     if (request.n > UINT32_MAX) /* so that no 32-bit count can overflow */
         return err_set(e, ERR_LIMIT, "request of %zu bytes: more than 4 GiB", request.n);
     struct place resource = {NULL, "resource_logs", -1};
@@ -304,6 +309,12 @@ bool otlp_check(sv request, const struct otlp_limits *limits, struct otlp_counts
         return fail_wire(&c, NULL, at, end);
     *ret = c.counts;
     return true;
+}
+
+bool otlp_check_record(sv raw)
+{
+    struct check c = {.base = wire_begin(raw), .max_depth = DEPTH_DEFAULT};
+    return check_record(&c, NULL, wire_begin(raw), wire_end(raw));
 }
 
 /* ---- walk ---- */

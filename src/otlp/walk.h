@@ -17,6 +17,7 @@
 struct otlp_limits {
     uint32_t max_depth;   /* AnyValue nesting; 0: 64; larger than OTLP_MAX_DEPTH counts as that */
     uint32_t max_records; /* per request; 0: no cap */
+    bool not_records;     /* what is in the records is left to otlp_check_record(); bad_ids stays 0 */
 };
 struct otlp_counts {
     uint32_t records, resources, scopes;
@@ -24,6 +25,9 @@ struct otlp_counts {
 };
 /* ERR_PARSE with pos and the path ("resource_logs[2].scope_logs[0].log_records[7].body: truncated"); ERR_LIMIT. */
 MUST_USE bool otlp_check(sv request, const struct otlp_limits *limits, struct otlp_counts *ret, struct err *e);
+
+/* One LogRecord message, by the default limits; why it is wrong, otlp_check() says. */
+bool otlp_check_record(sv raw);
 
 /* Walk: for (each otlp_resource) for (each otlp_scope) for (each otlp_record). */
 struct otlp_resource_logs {

@@ -443,13 +443,41 @@ static uint64_t count_nested(sv message, const uint32_t *path, size_t n_path, ui
     return n;
 }
 
-uint64_t ingest_count(const struct ingest_request *rq, uint64_t max)
+/* Words what is wrong with a request, by its first fault. Nested too deep is a limit that no later attempt will pass. */
+static bool word_fault(sv request, struct err *e)
+{
+    struct otlp_counts counts;
+    struct err why;
+    if (otlp_check(request, NULL, &counts, &why))
+        err_set(&why, ERR_PARSE, "malformed");
+    if (why.code == ERR_LIMIT)
+        why.code = ERR_INVALID;
+    if (e)
+        *e = why;
+    return false;
+}
+
+bool ingest_count(const struct ingest_request *rq, uint64_t max, uint64_t *ret, struct err *e)
 {
     /* resource_logs, scope_logs, log_records; streams, entries */
     static const uint32_t otlp[] = {WIRE_TAG(1, WIRE_LEN), WIRE_TAG(2, WIRE_LEN), WIRE_TAG(2, WIRE_LEN)},
                           loki[] = {WIRE_TAG(1, WIRE_LEN), WIRE_TAG(2, WIRE_LEN)};
-    return rq->loki ? count_nested(rq->bytes, loki, ARRAY_LEN(loki), max)
-                    : count_nested(rq->bytes, otlp, ARRAY_LEN(otlp), max);
+    struct otlp_counts counts;
+    if (rq->loki) {
+        *ret = count_nested(rq->bytes, loki, ARRAY_LEN(loki), max);
+    } else if (!rq->check) {
+        *ret = count_nested(rq->bytes, otlp, ARRAY_LEN(otlp), max);
+    } else {
+        if (!otlp_check(rq->bytes, &(struct otlp_limits){.not_records = true}, &counts, NULL))
+            return word_fault(rq->bytes, e);
+        *ret = counts.records;
+    }
+    return true;
+}
+
+bool run_malformed(struct ingest_run *run)
+{
+    return word_fault(run->rq->bytes, &run->err);
 }
 
 /* ---- working memory ---- */

@@ -348,6 +348,8 @@ static bool record_row(struct ingest_run *run, struct level_streams *ls, sv raw)
     struct stream *st;
     struct otlp_record r;
     sv line;
+    if (src->bad.code && run->rq->check && !otlp_check_record(raw))
+        return run_malformed(run);
     if (src->bad.code)
         return run_refuse(run, src->bad_why, src, 0, "%s", src->bad.msg);
     if (!run_begin(run, src))
@@ -355,8 +357,11 @@ static bool record_row(struct ingest_run *run, struct level_streams *ls, sv raw)
     enum record_read got = record_read(run, raw, &r, &line);
     if (got == READ_FAILED)
         return false;
-    if (got == READ_OTHERWISE)
+    if (got == READ_OTHERWISE) {
+        if (run->rq->check && !otlp_check_record(raw))
+            return run_malformed(run);
         otlp_read_record(raw, &r);
+    }
     uint64_t ns = r.time_ns ? r.time_ns : r.observed_ns ? r.observed_ns : (uint64_t)run->rq->arrived_wall_ns;
     if (ns > INT64_MAX)
         return run_refuse(run, REJECT_TOO_NEW, src, 0, "entry has timestamp too new: %" PRIu64 " ns", ns);

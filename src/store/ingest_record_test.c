@@ -1,6 +1,7 @@
 /* The two ways of reading a record make the same rows: requests are made twice, once with a field behind each record that nobody
  * knows and whose tag has two bytes, which the quick way leaves to the other. */
 #include "base/test.h"
+#include "otlp/walk.h"
 #include "otlp/write.h"
 #include "store/ingest.h"
 #include <stdio.h>
@@ -37,7 +38,7 @@ static void put_attribute(struct buf *b)
         size_t kv = otlp_open(b, 6);
         otlp_put_bytes(b, 1, name);
         size_t any = otlp_open(b, 2), in = otlp_open(b, rnd(2) ? 6 : 5);
-        if (rnd(2))
+        if (rnd(2)) /* in a list, that is a value of kinds nobody knows */
             otlp_put_attr_str(b, 1, ANY(SV("x"), SV("y.z")), SV("v"));
         otlp_close(b, in);
         otlp_close(b, any);
@@ -79,13 +80,15 @@ static void put_id(struct buf *b, uint32_t field, size_t n)
 
 static void put_body(struct buf *b)
 {
-    size_t body = otlp_open(b, 5);
+    size_t body = otlp_open(b, 5), list;
     switch (rnd(8)) {
     case 0:
         otlp_put_varint(b, 3, rnd(100));
         break;
     case 1:
-        otlp_put_attr_str(b, 6, SV("k"), SV("v")); /* not what a kvlist looks like inside: still a field 6 */
+        list = otlp_open(b, 6);
+        otlp_put_attr_str(b, 1, SV("k"), SV("v"));
+        otlp_close(b, list);
         break;
     case 2:
         break;
@@ -305,5 +308,50 @@ TEST(what_a_request_leaves_behind_is_bounded)
         ingest_result_done(&r);
     }
     buf_done(&b);
+    world_done(&w);
+}
+
+/* A request that nobody has checked is refused exactly when otlp_check() refuses it, and makes the same rows otherwise. */
+TEST(what_is_malformed_is_found_on_the_way)
+{
+    struct world w;
+    struct err e = {0};
+    unsigned good = 0, bad = 0;
+    REQUIRE_OK(world_make(&w, &e), &e);
+    for (int i = 0; i < 6000; i++) {
+        struct buf plain = {0}, odd = {0}, one = {0}, two = {0};
+        struct otlp_counts counts;
+        put_request(&plain, &odd);
+        struct buf *b = i % 2 ? &plain : &odd;
+        for (uint64_t k = rnd(3); k-- > 0;)
+            b->p[rnd(b->n)] ^= (char)(1 << rnd(8));
+        struct ingest_request rq = {.tenant = w.t, .pool = w.pool, .bytes = sv_sub(buf_view(b), 0, rnd(20) ? b->n : rnd(b->n)),
+                                    .arrived_wall_ns = 1, .check = true, .rules = RULE_SERVICE_NAME};
+        struct err why = {0};
+        uint64_t n;
+        bool ok = otlp_check(rq.bytes, NULL, &counts, &e);
+        struct ingest_result r = {0};
+        bool taken = ingest_count(&rq, UINT64_MAX - 1, &n, &why) && ingest(&rq, &r, &why);
+        CHECK_EQ(taken, ok);
+        CHECK(ok || sv_eq(sv_of(why.msg), sv_of(e.msg)));
+        CHECK(ok || why.code == ERR_PARSE || why.code == ERR_INVALID);
+        if (taken && ok) {
+            CHECK_EQ(n, counts.records);
+            show_rows(&r, &one);
+            rq.check = false;
+            CHECK(rows_of(&rq, &two));
+            CHECK_SV(buf_view(&one), buf_view(&two));
+        }
+        ingest_result_done(&r);
+        good += ok;
+        bad += !ok;
+        buf_done(&plain);
+        buf_done(&odd);
+        buf_done(&one);
+        buf_done(&two);
+        REQUIRE(taken == ok);
+    }
+    CHECK(good > 1000);
+    CHECK(bad > 1000);
     world_done(&w);
 }

@@ -100,8 +100,10 @@ struct plan {
 MUST_USE bool run_plan(struct ingest_run *run, const struct source *src, const struct plan **ret);
 
 enum record_read { READ_DONE, READ_OTHERWISE, READ_FAILED };
+/* The request has a record that is malformed: run->err says where. Returns false. */
+bool run_malformed(struct ingest_run *run);
 /* The usual record: its fields into *ret, its metadata into slots, its line. READ_OTHERWISE: it has maps, lists, a field twice,
- * names that are refused, or is malformed; then the slots are not to be used. READ_FAILED: run->err. */
+ * names that are refused, or is malformed; then the slots are not to be used, and it has yet to be checked. READ_FAILED: run->err. */
 enum record_read record_read(struct ingest_run *run, sv raw, struct otlp_record *ret, sv *ret_line);
 /* The text of a value; numbers and other made texts live in `a`. p NULL: out of memory. */
 sv value_text(sv any_value, struct arena *a);

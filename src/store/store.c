@@ -346,7 +346,9 @@ static bool admit(struct push *p, const struct ingest_request *rq, struct err *e
 {
     enum { ROW_BYTES = 64 };
     struct store *st = p->st;
-    uint64_t max = st->cfg->max_records_per_request, n = ingest_count(rq, max ? max : UINT64_MAX - 1);
+    uint64_t max = st->cfg->max_records_per_request, n;
+    if (!ingest_count(rq, max ? max : UINT64_MAX - 1, &n, e))
+        return false;
     if (max && n > max)
         return err_set(e, ERR_INVALID, "request has more than %" PRIu64 " records, see max_records_per_request", max);
     p->pending = (int64_t)rq->bytes.n * 3 + (int64_t)n * ROW_BYTES + 4096;
