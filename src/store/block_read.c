@@ -387,6 +387,51 @@ bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv na
     return part_read_metadata(r, block, c, e) && (chunk_key(c, name, ret) || err_nomem(e));
 }
 
+/* Names that rows have, or have not, with these values. */
+static bool keys_may_pass(struct part_reader *r, uint32_t block, const struct sieve *sieve, struct part_asked *asked, size_t n,
+                          bool *ret, struct err *e)
+{
+    const struct part_block *b = &r->p->blocks[block];
+    struct keys_source from = {0};
+    struct keys *k;
+    if (!column_into(r, b, COL_KEYS, PAGE_KEYS, &r->raw, e) || !keys_open(buf_view(&r->raw), &from, NULL, b->rows, &k, e))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = keys_find(k, asked[i].name);
+        asked[i].absent = at == SIZE_MAX && !b->stored[COL_META];
+        if (asked[i].value.p && at != SIZE_MAX && !keys_may_have(k, at, sieve, asked[i].value))
+            *ret = false;
+    }
+    keys_close(k);
+    return true;
+}
+
+bool part_may_pass(struct part_reader *r, uint32_t block, const struct scan_filter *f, size_t n, struct part_asked *asked,
+                   size_t n_asked, bool *ret, struct err *e)
+{
+    const struct part_block *b = &r->p->blocks[block];
+    SCOPED(buf_done) struct buf sieve_bytes = {0};
+    struct lines_source from = {0};
+    struct sieve sieve;
+    struct lines *l;
+    *ret = true;
+    if (!r->p->columns || (!n && !n_asked))
+        return true;
+    if (!column_into(r, b, COL_SIEVE, PAGE_SIEVE, &sieve_bytes, e))
+        return false;
+    if (!sieve_open(buf_view(&sieve_bytes), &sieve))
+        return err_set(e, ERR_CORRUPT, "part '%s': content filter of a block", r->p->name);
+    if (n_asked && !keys_may_pass(r, block, &sieve, asked, n_asked, ret, e))
+        return err_ctx(e, "part '%s'", r->p->name);
+    if (!*ret || !n)
+        return true;
+    if (!column_into(r, b, COL_DICT, PAGE_DICT, &r->raw, e) || !lines_open(buf_view(&r->raw), &from, NULL, b->rows, &l, e))
+        return err_ctx(e, "part '%s'", r->p->name);
+    *ret = lines_may_pass(l, &sieve, f, n);
+    lines_close(l);
+    return true;
+}
+
 /* All columns, and what has none, as pairs of the chunk. */
 struct pairs_maker {
     struct chunk *c;

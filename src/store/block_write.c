@@ -17,7 +17,7 @@ struct block_writer {
     VEC(int64_t) ts;
     VEC(uint64_t) numbers;
     VEC(uint32_t) line_end, ids;
-    struct buf times, ords, lengths, text, meta; /* columns */
+    struct buf times, ords, lengths, text, meta, sieve; /* columns */
     uint32_t ord_run, ord_value;
     uint64_t meta_bytes;
     struct part_block block;
@@ -43,7 +43,7 @@ void block_writer_free(struct block_writer *b)
 {
     if (!b)
         return;
-    struct buf *all[] = {&b->times, &b->ords, &b->lengths, &b->text, &b->meta};
+    struct buf *all[] = {&b->times, &b->ords, &b->lengths, &b->text, &b->meta, &b->sieve};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         buf_done(all[i]);
     lines_encoder_free(b->lines);
@@ -59,7 +59,7 @@ void block_writer_free(struct block_writer *b)
 
 static void columns_reset(struct block_writer *b)
 {
-    struct buf *columns[] = {&b->times, &b->ords, &b->lengths, &b->text, &b->meta};
+    struct buf *columns[] = {&b->times, &b->ords, &b->lengths, &b->text, &b->meta, &b->sieve};
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         buf_reset(columns[i]);
     b->rows.n = b->ts.n = b->line_end.n = 0;
@@ -107,11 +107,12 @@ static bool lengths_out(struct block_writer *b, struct buf *out, struct err *e)
     return page_out(b, PAGE_INTS, &b->lengths, out, COL_LENGTH, e);
 }
 
-static bool lines_out(struct block_writer *b, struct buf *out, struct err *e)
+static bool lines_out(struct block_writer *b, struct buf *out, const struct sieve_keys **ret, struct err *e)
 {
     const struct lines_encoded *x = buf_ok(&b->text, e) ? lines_encode(b->lines, b->text.p, b->line_end.at, b->block.rows) : NULL;
     if (!x)
         return b->text.failed ? false : err_nomem(e);
+    *ret = &x->tokens;
     return page_out(b, PAGE_DICT, &x->dict, out, COL_DICT, e) && page_out(b, PAGE_IDS, &x->ids, out, COL_IDS, e) &&
            page_out(b, PAGE_SLOTS, &x->slots, out, COL_SLOTS, e) && page_out(b, PAGE_TEXT, &x->text, out, COL_TEXT, e);
 }
@@ -131,22 +132,30 @@ static bool tail_out(struct block_writer *b, struct buf *out, struct err *e)
     return meta_writer_take(b->tail, &b->meta, e) && page_out(b, PAGE_META, &b->meta, out, COL_META, e);
 }
 
-static bool keys_out(struct block_writer *b, struct buf *out, struct err *e)
+static bool sieve_out(struct block_writer *b, struct buf *out, const struct sieve_keys *const keys[static 2], struct err *e)
+{
+    sieve_put(&b->sieve, keys, 2);
+    return page_out(b, PAGE_SIEVE, &b->sieve, out, COL_SIEVE, e);
+}
+
+static bool keys_out(struct block_writer *b, struct buf *out, const struct sieve_keys *tokens, struct err *e)
 {
     const struct keys_written *k = keys_write(b->keys, b->rows.at, b->block.rows);
     if (!k)
         return err_nomem(e);
     return page_out(b, PAGE_KEYS, &k->keys, out, COL_KEYS, e) && page_out(b, PAGE_KEY_IDS, &k->ids, out, COL_KEY_IDS, e) &&
-           page_out(b, PAGE_KEY_WIDE, &k->wide, out, COL_KEY_WIDE, e) && (!k->tail || tail_out(b, out, e));
+           page_out(b, PAGE_KEY_WIDE, &k->wide, out, COL_KEY_WIDE, e) &&
+           sieve_out(b, out, (const struct sieve_keys *const[]){tokens, &k->values}, e) && (!k->tail || tail_out(b, out, e));
 }
 
 bool block_writer_end(struct block_writer *b, struct buf *out, struct part_block *ret, struct err *e)
 {
     ASSERT(b->block.rows);
+    const struct sieve_keys *tokens = NULL;
     end_ord_run(b);
     times_put(&b->times, b->ts.at, b->ts.n);
     if (!page_out(b, PAGE_STEPS, &b->times, out, COL_TIME, e) || !page_out(b, PAGE_RLE, &b->ords, out, COL_STREAM, e) ||
-        !lengths_out(b, out, e) || !lines_out(b, out, e) || !keys_out(b, out, e))
+        !lengths_out(b, out, e) || !lines_out(b, out, &tokens, e) || !keys_out(b, out, tokens, e))
         return false;
     *ret = b->block;
     columns_reset(b);

@@ -4,6 +4,7 @@
  * Keys beyond KEYS_MAX, the rarest, have no column; they are in a page of another kind (part_meta.h), the tail. */
 #pragma once
 #include "store/chunk.h"
+#include "store/sieve.h"
 
 enum { KEYS_MAX = 128 };
 
@@ -20,6 +21,7 @@ void keys_writer_free(struct keys_writer *w); /* NULL is fine */
 struct keys_written { /* the writer's, until its next call */
     struct buf keys, ids, wide;
     bool tail; /* some pairs have no column: keys_tail() */
+    struct sieve_keys values; /* that are in no dictionary and no numbers */
 };
 /* The rows' metadata. NULL: out of memory. */
 const struct keys_written *keys_write(struct keys_writer *w, const struct row_ref *rows, uint32_t n);
@@ -41,6 +43,8 @@ void keys_close(struct keys *k); /* NULL is fine */
 size_t keys_count(const struct keys *k);
 sv keys_name(const struct keys *k, size_t i); /* sorted */
 size_t keys_find(const struct keys *k, sv name); /* SIZE_MAX: there is no such column */
+/* May a row have this value of column i? Reads no column. */
+bool keys_may_have(const struct keys *k, size_t i, const struct sieve *s, sv value);
 /* Column i, until keys_close(): nothing to free. */
 MUST_USE bool keys_column(struct keys *k, size_t i, struct key_column *ret, struct err *e);
 size_t keys_memory(const struct keys *k);

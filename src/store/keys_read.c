@@ -147,6 +147,24 @@ size_t keys_memory(const struct keys *k)
     return sizeof *k + k->n * sizeof *k->at + k->memory;
 }
 
+bool keys_may_have(const struct keys *k, size_t i, const struct sieve *s, sv value)
+{
+    const struct key *key = &k->at[i];
+    if (key->kind == KEY_INT || key->kind == KEY_LAG)
+        return true;
+    if (key->kind != KEY_DICT)
+        return sieve_may_have(s, sieve_key(key->name, value));
+    const uint8_t *at = (const uint8_t *)key->dict;
+    for (uint32_t v = 0; v < key->n_values; v++) { /* was checked by key_open() */
+        uint64_t n = 0;
+        (void)!varint_get(&at, at + VARINT_MAX, &n);
+        if (sv_eq(sv_make(at, n), value))
+            return true;
+        at += n;
+    }
+    return false;
+}
+
 /* ---- columns ---- */
 
 static bool need_ids(struct keys *k, struct err *e)

@@ -69,6 +69,7 @@ void keys_writer_free(struct keys_writer *w)
     buf_done(&w->out.keys);
     buf_done(&w->out.ids);
     buf_done(&w->out.wide);
+    vec_done(&w->out.values.keys);
     free(w);
 }
 
@@ -347,6 +348,16 @@ static bool wide_out(struct keys_writer *w, bool sparse, size_t n)
     return true;
 }
 
+/* Numbers have no keys: they are looked at as fast, and would be most of the keys. */
+static bool all_short_ints(const sv *values, size_t n)
+{
+    uint64_t v;
+    for (size_t i = 0; i < n; i++)
+        if (values[i].n > 19 || (values[i].n > 1 && values[i].p[0] == '0') || !sv_to_u64(values[i], &v))
+            return false;
+    return true;
+}
+
 /* Appends ids[], each of `bits` bits, to `ids`. */
 static bool ids_out(struct keys_writer *w, const uint32_t *ids, uint32_t n, uint32_t less, unsigned bits)
 {
@@ -373,8 +384,11 @@ static bool column_out(struct keys_writer *w, const struct row_ref *rows, const 
     if (!vec_reserve(&w->texts, key->rows) || !vec_reserve(&w->times, key->rows))
         return false;
     w->texts.n = 0;
+    bool sift = !all_short_ints(values, key->n_values);
     for (uint32_t r = 0; r < n; r++) {
         if (ids[r]) {
+            if (sift)
+                sieve_add(&w->out.values, sieve_key(key->name, values[ids[r] - 1]));
             w->times.at[w->texts.n] = rows[r].c->ts[rows[r].row];
             w->texts.at[w->texts.n++] = values[ids[r] - 1];
         }
@@ -409,6 +423,7 @@ const struct keys_written *keys_write(struct keys_writer *w, const struct row_re
     buf_reset(&w->out.keys);
     buf_reset(&w->out.ids);
     buf_reset(&w->out.wide);
+    w->out.values.keys.n = 0;
     if (!number(w, rows, n) || !choose(w, n) || !spread(w, rows, n))
         return NULL;
     sv *by_key = values_by_key(w);
@@ -419,5 +434,5 @@ const struct keys_written *keys_write(struct keys_writer *w, const struct row_re
         ok = column_out(w, rows, key, by_key + key->first, w->ids.at + i * n, n);
     }
     free(by_key);
-    return ok && !w->out.keys.failed && !w->out.ids.failed && !w->out.wide.failed ? &w->out : NULL;
+    return ok && !w->out.values.failed && !w->out.keys.failed && !w->out.ids.failed && !w->out.wide.failed ? &w->out : NULL;
 }

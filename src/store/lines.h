@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/vec.h"
 #include "store/scan.h"
+#include "store/sieve.h"
 
 enum { LINES_SLOTS_MAX = 64, LINES_TEMPLATES_MAX = 16384, LINES_TEMPLATE_BYTES = 16 << 10 };
 
@@ -22,9 +23,18 @@ void lines_encoder_free(struct lines_encoder *x); /* NULL is fine */
 struct lines_encoded { /* owned by the encoder, until its next call */
     struct buf dict, ids, slots, text;
     uint32_t n_templates, raw_rows; /* raw: kept whole */
+    struct sieve_keys tokens; /* what slots hold, other than numbers */
 };
 /* Rows of `bytes`: row i ends at end[i] and begins where the one before ends. NULL: out of memory. */
 const struct lines_encoded *lines_encode(struct lines_encoder *x, const char *bytes, const uint32_t *end, uint32_t n);
+
+/* Words of a text that are a slot in any line that they are a word of, and no number. */
+struct lines_token {
+    sv text;
+    bool uuid, hex; /* hex: digits and a-f alone */
+    bool inside;    /* the text goes on before and behind it, with what belongs to no word */
+};
+size_t lines_tokens(sv text, struct lines_token *ret, size_t max);
 
 /* ---- reading ---- */
 
@@ -45,5 +55,7 @@ void lines_close(struct lines *l); /* NULL is fine */
 MUST_USE bool lines_build(struct lines *l, const uint8_t *want, char *to, struct err *e);
 /* Clears pass[] of rows that do not pass all filters: exactly, regexes included. Looks at no row whose pass[] is 0. */
 MUST_USE bool lines_filter(struct lines *l, const struct scan_filter *filters, size_t n_filters, uint8_t *pass, struct err *e);
+/* May rows be left by a filter, by the texts of the dictionary and the sieve? Reads nothing else, and is not always right that they may. */
+bool lines_may_pass(const struct lines *l, const struct sieve *s, const struct scan_filter *filters, size_t n_filters);
 size_t lines_memory(const struct lines *l);       /* bytes it holds by itself */
 uint64_t lines_rows_built(const struct lines *l); /* so far */

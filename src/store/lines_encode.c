@@ -52,6 +52,7 @@ struct lines_encoder {
     VEC(uint64_t) spare;     /* of one column */
     struct buf key, directory;
     uint64_t chars; /* that slots hold */
+    bool odd_uuid, many_slots;
     uint32_t key_places[LINES_SLOTS_MAX];
     uint64_t key_values[LINES_SLOTS_MAX];
     uint32_t key_widths[LINES_SLOTS_MAX];
@@ -81,6 +82,7 @@ void lines_encoder_free(struct lines_encoder *x)
     vec_done(&x->columns);
     vec_done(&x->columns_w);
     vec_done(&x->spare);
+    vec_done(&x->out.tokens.keys);
     free(x->table);
     free(x);
 }
@@ -121,7 +123,7 @@ struct slot {
 };
 
 /* The slot in the word around the digit at `d`, which begins no earlier than `least`. A word's kind follows from its bytes alone. */
-static inline struct slot slot_around(const uint8_t *p, size_t least, size_t d, size_t n)
+static inline struct slot slot_around(const uint8_t *p, size_t least, size_t d, size_t n, bool *odd_uuid)
 {
     size_t from = d, end = d + 1, run;
     uint8_t any = CLASS_DIGIT, all = CLASS_HEX | CLASS_DIGIT;
@@ -136,9 +138,11 @@ static inline struct slot slot_around(const uint8_t *p, size_t least, size_t d, 
         all &= lines_class[p[end]] & (CLASS_HEX | CLASS_DIGIT) ? 0xff : 0;
     }
     bool before = from < d, behind = run < end, hex = all && end - from >= HEX_MIN;
-    if (hex && end - from == 8 && n - from >= UUID_BYTES && p[end] == '-' && is_uuid(p + from) &&
-        (n - from == UUID_BYTES || !lines_class[p[from + UUID_BYTES]]))
-        return (struct slot){from, from + UUID_BYTES, SLOT_UUID};
+    if (end < n && p[end] == '-' && end - from >= 8 && n - (end - 8) >= UUID_BYTES && is_uuid(p + end - 8)) {
+        if (end - from == 8 && (n - from == UUID_BYTES || !lines_class[p[from + UUID_BYTES]]))
+            return (struct slot){from, from + UUID_BYTES, SLOT_UUID};
+        *odd_uuid = true;
+    }
     if (hex && (before || behind))
         return (struct slot){from, end, SLOT_HEX};
     if (behind) /* digits, then letters only: a unit */
@@ -194,7 +198,7 @@ static bool take_apart(struct lines_encoder *x, size_t from, size_t n)
     if (!to)
         return false;
     for (size_t d; x->n_key < LINES_SLOTS_MAX && (d = next_digit(p, done, n, room)) < n;) {
-        struct slot s = slot_around(p, done, d, n);
+        struct slot s = slot_around(p, done, d, n, &x->odd_uuid);
         if (s.to - s.from > WORD_MAX)
             return false;
         to = copy_text(to, p + done, s.from - done, room - done);
@@ -204,6 +208,7 @@ static bool take_apart(struct lines_encoder *x, size_t from, size_t n)
         *to++ = (char)s.kind;
         done = s.to;
     }
+    x->many_slots |= x->n_key == LINES_SLOTS_MAX;
     x->key.n = (size_t)(copy_text(to, p + done, n - done, room - done) - x->key.p);
     return true;
 }
@@ -418,6 +423,13 @@ static void digits_out(struct lines_encoder *x, uint64_t *v, uint32_t *w, size_t
     }
 }
 
+static void token(struct lines_encoder *x, const uint8_t *p, size_t n, enum lines_slot kind)
+{
+    sieve_add(&x->out.tokens, sieve_key(SV_NULL, sv_make(p, n)));
+    if (kind != SLOT_UUID)
+        x->out.tokens.longest = MAX(x->out.tokens.longest, (uint32_t)n);
+}
+
 static uint8_t nibble(uint8_t c)
 {
     return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
@@ -476,6 +488,7 @@ static bool words_out(struct lines_encoder *x, uint64_t *v, const uint32_t *w, s
     buf_char(&x->directory, COLUMN_WORDS);
     put_number(&x->directory, n_words);
     for (uint32_t i = 0; i < n_words; i++) {
+        token(x, x->bytes + words[i].at, words[i].n, SLOT_WORD);
         for (uint32_t k = 0; k < words[i].n; k++)
             x->chars |= lines_char_bit(x->bytes[words[i].at + k]);
         put_number(&x->directory, words[i].n);
@@ -497,6 +510,7 @@ static void text_out(struct lines_encoder *x, const uint64_t *v, const uint32_t 
         for (uint32_t k = 0; k < w[i]; k++)
             chars |= lines_char_bit(x->bytes[v[i] + k]);
         buf_put(&x->out.text, x->bytes + v[i], w[i]);
+        token(x, x->bytes + v[i], w[i], SLOT_WORD);
     }
     buf_char(&x->directory, COLUMN_TEXT);
     put_number(&x->directory, min);
@@ -521,16 +535,21 @@ static void column_out(struct lines_encoder *x, enum lines_slot kind, uint64_t *
     } else if (kind == SLOT_UUID) {
         buf_char(&x->directory, COLUMN_UUID);
         x->chars |= CHARS_HEX | CHARS_DASH;
-        for (size_t i = 0; i < n; i++)
+        x->out.tokens.flags |= SIEVE_UUIDS;
+        for (size_t i = 0; i < n; i++) {
             uuid_out(&x->out.slots, x->bytes + v[i]);
+            token(x, x->bytes + v[i], UUID_BYTES, kind);
+        }
     } else if (words_out(x, v, w, n)) {
         return;
     } else if (kind == SLOT_HEX && same) {
         buf_char(&x->directory, COLUMN_HEX);
         x->chars |= CHARS_HEX;
         put_number(&x->directory, w[0]);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             hex_out(&x->out.slots, x->bytes + v[i], w[i]);
+            token(x, x->bytes + v[i], w[i], kind);
+        }
     } else {
         text_out(x, v, w, n);
     }
@@ -622,6 +641,8 @@ static bool begin(struct lines_encoder *x, const char *bytes, size_t n_bytes, ui
     x->n_bytes = n_bytes;
     x->templates.n = x->places.n = x->values.n = x->widths.n = 0;
     x->chars = 0;
+    x->odd_uuid = x->many_slots = false;
+    x->out.tokens.keys.n = x->out.tokens.flags = x->out.tokens.longest = 0;
     if (x->table)
         memset(x->table, 0, x->table_n * sizeof *x->table);
     struct template *whole = vec_push(&x->templates);
@@ -649,9 +670,28 @@ const struct lines_encoded *lines_encode(struct lines_encoder *x, const char *by
     buf_sv(&x->out.dict, buf_view(&x->directory));
     x->out.n_templates = (uint32_t)x->templates.n - 1;
     x->out.raw_rows = x->templates.at[0].rows;
+    x->out.tokens.flags |= (x->out.raw_rows || x->many_slots ? SIEVE_PARTIAL : 0) | (x->odd_uuid ? SIEVE_ODD_UUID : 0);
     struct buf *all[] = {&x->texts, &x->directory, &x->out.dict, &x->out.ids, &x->out.slots, &x->out.text};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i]->failed)
             return NULL;
-    return &x->out;
+    return x->out.tokens.failed ? NULL : &x->out;
+}
+
+size_t lines_tokens(sv text, struct lines_token *ret, size_t max)
+{
+    const uint8_t *p = (const uint8_t *)text.p;
+    size_t n = 0;
+    bool ignored;
+    for (size_t done = 0, d; n < max && (d = next_digit(p, done, text.n, text.n)) < text.n;) {
+        struct slot s = slot_around(p, done, d, text.n, &ignored);
+        done = s.to;
+        if (s.kind == SLOT_DIGITS)
+            continue;
+        bool hex = true;
+        for (size_t i = s.from; hex && i < s.to; i++)
+            hex = lines_class[p[i]] & (CLASS_DIGIT | CLASS_HEX);
+        ret[n++] = (struct lines_token){sv_sub(text, s.from, s.to - s.from), s.kind == SLOT_UUID, hex, s.from > 0 && s.to < text.n};
+    }
+    return n;
 }

@@ -210,6 +210,46 @@ static bool look_at_rows(struct lines *l, const struct scan_filter *filters, siz
     return true;
 }
 
+/* Is one of the needle's words not in the block? A word at its end may be part of a longer one, if there are longer ones; and one of a
+ * UUID's parts may be that. */
+static bool sifted_out(const struct lines *l, const struct sieve *s, sv needle)
+{
+    struct lines_token t[8];
+    if (s->flags & SIEVE_PARTIAL || has_marks(needle))
+        return false;
+    for (size_t i = 0, n = lines_tokens(needle, t, ARRAY_LEN(t)); i < n; i++) {
+        bool part = t[i].hex && !t[i].uuid && s->flags & (SIEVE_UUIDS | SIEVE_ODD_UUID) &&
+                    (t[i].inside ? t[i].text.n == 4 || t[i].text.n == 8 || t[i].text.n == 12 : t[i].text.n <= 12);
+        bool whole = t[i].uuid ? !(s->flags & SIEVE_ODD_UUID) : !part && (t[i].inside || t[i].text.n >= s->longest);
+        if (whole && !sieve_may_have(s, sieve_key(SV_NULL, t[i].text)) && sv_find(sv_make(l->texts, l->texts_n), t[i].text) == SV_NPOS)
+            return true;
+    }
+    return false;
+}
+
+static bool cannot_pass(const struct lines *l, const struct sieve *s, const struct scan_filter *f)
+{
+    bool all = f->n_literals;
+    if (f->op == SCAN_CONTAINS)
+        return nowhere(l, f->text) || sifted_out(l, s, f->text);
+    if (f->op != SCAN_REGEX)
+        return false;
+    for (size_t i = 0; i < f->n_required; i++)
+        if (nowhere(l, f->required[i]) || sifted_out(l, s, f->required[i]))
+            return true;
+    for (size_t i = 0; all && i < f->n_literals; i++)
+        all = nowhere(l, f->literals[i]) || sifted_out(l, s, f->literals[i]);
+    return all;
+}
+
+bool lines_may_pass(const struct lines *l, const struct sieve *s, const struct scan_filter *filters, size_t n_filters)
+{
+    for (size_t i = 0; i < n_filters && !l->raw_rows; i++)
+        if (cannot_pass(l, s, &filters[i]))
+            return false;
+    return true;
+}
+
 static bool filter(struct lines *l, const struct scan_filter *filters, size_t n, const bool *gone, uint8_t *of, uint8_t *pass, struct err *e)
 {
     unsigned any = 0;

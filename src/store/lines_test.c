@@ -120,7 +120,8 @@ static void check_filter(const struct block *b, struct scan_filter *f, size_t n)
 {
     struct stored s;
     struct err e = {0};
-    store(&s, encode(b));
+    const struct lines_encoded *x = encode(b);
+    store(&s, x);
     struct lines *l = open_lines(&s, b, &e);
     uint8_t *pass = malloc(b->end.n + 1);
     ASSERT(l && pass);
@@ -137,6 +138,15 @@ static void check_filter(const struct block *b, struct scan_filter *f, size_t n)
         if (should != (pass[r] != 0))
             test_fail(__FILE__, __LINE__, "filter %d '" SV_FMT "' on '" SV_FMT "': %d", f[0].op, SV_ARG(f[0].text), SV_ARG(line_of(b, r)), pass[r]);
     }
+    bool any = false;
+    SCOPED(buf_done) struct buf filter = {0};
+    struct sieve sieve;
+    sieve_put(&filter, (const struct sieve_keys *const[]){&x->tokens}, 1);
+    REQUIRE(sieve_open(buf_view(&filter), &sieve));
+    for (uint32_t r = 0; r < b->end.n; r++)
+        any |= pass[r];
+    if (any && !lines_may_pass(l, &sieve, f, n))
+        test_fail(__FILE__, __LINE__, "filter %d '" SV_FMT "' passes, but not by the block's filter", f[0].op, SV_ARG(f[0].text));
     lines_close(l);
     free(pass);
     stored_done(&s);

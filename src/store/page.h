@@ -16,6 +16,7 @@ enum page_encoding {
     PAGE_INTS = 7,   /* ints.h */
     PAGE_DICT = 8, PAGE_IDS = 9, PAGE_SLOTS = 10, PAGE_TEXT = 11, /* lines.h */
     PAGE_KEYS = 12, PAGE_KEY_IDS = 13, PAGE_KEY_WIDE = 14,        /* keys.h */
+    PAGE_SIEVE = 15, /* sieve.h */
 };
 enum page_codec { PAGE_PLAIN = 0, PAGE_ZSTD = 1 };
 enum { PAGE_HEAD = 24, PAGE_MAX_RAW = 1 << 29, PAGE_SLACK = 16 };

@@ -16,6 +16,7 @@ enum part_column {
     COL_LINE, /* minor version 0 only: lines as they are; what follows down to COL_META came with 1 */
     COL_DICT, COL_IDS, COL_SLOTS, COL_TEXT, /* lines.h */
     COL_KEYS, COL_KEY_IDS, COL_KEY_WIDE,    /* keys.h */
+    COL_SIEVE, /* sieve.h */
     COL_META, /* all metadata; since 1 only what has no column: part_meta.h */
     COL_COUNT
 };
@@ -87,6 +88,14 @@ MUST_USE bool part_read_some_lines(struct part_reader *r, uint32_t block, struct
 struct scan_filter;
 MUST_USE bool part_filter_lines(struct part_reader *r, uint32_t block, struct chunk *c, const struct scan_filter *f, size_t n,
                                 uint8_t *pass, bool *ret_exact, struct err *e);
+/* May rows of the block pass the filters, and have the value of each of these names? Reads dictionaries and the sieve alone. `absent` is
+ * set of names that no row's metadata has; `value` p NULL: not asked. */
+struct part_asked {
+    sv name, value;
+    bool absent;
+};
+MUST_USE bool part_may_pass(struct part_reader *r, uint32_t block, const struct scan_filter *f, size_t n, struct part_asked *asked,
+                            size_t n_asked, bool *ret, struct err *e);
 /* One name's metadata; views as with chunk_key(). */
 MUST_USE bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv name, struct key_column *ret,
                             struct err *e);

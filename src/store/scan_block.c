@@ -332,10 +332,53 @@ static bool keep_places(struct plan *pl, struct hand *h, struct run *r, struct e
     return run_charge(pl, r, r->n * sizeof *r->at, e);
 }
 
+/* Does a stream of the block have this label, so that rows may have the name without metadata? */
+static bool is_label(const struct part *p, const struct part_block *b, sv name)
+{
+    for (uint32_t s = b->first; s <= b->last; s++)
+        if (labels_get(p->streams[s].st->labels, name).p)
+            return true;
+    return false;
+}
+
+/* May a row of the block pass at all? Reads its dictionaries at most, and none without filters. */
+static bool may_pass(struct plan *pl, struct hand *h, struct run *r, bool *ret, struct err *e)
+{
+    const struct scan_request *rq = &pl->rq;
+    struct part_asked asked[SCAN_MAX_KEYS];
+    struct part_reader *rd;
+    size_t n = 0;
+    *ret = true;
+    if (run_is_head(pl, r) || (!rq->n_filters && !rq->n_key_filters))
+        return true;
+    const struct part *p = pl->view.parts[r->source];
+    for (size_t i = 0; i < rq->n_key_filters; i++)
+        if (rq->key_filters[i].equal.n && !is_label(p, &p->blocks[r->block], rq->key_filters[i].name))
+            asked[n++] = (struct part_asked){.name = rq->key_filters[i].name, .value = rq->key_filters[i].equal};
+    if (!reader_take(pl, r, &rd, e))
+        return false;
+    uint64_t stored = part_reader_bytes(rd);
+    bool ok = part_may_pass(rd, r->block, rq->filters, rq->n_filters, asked, n, ret, e);
+    h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
+    reader_put(pl, r, rd);
+    for (size_t i = 0; ok && i < n; i++)
+        *ret = *ret && !asked[i].absent; /* a value that is asked for is not that of nothing */
+    if (ok && !*ret) {
+        h->stats.rows_considered += p->blocks[r->block].rows;
+        h->stats.bytes_considered += p->blocks[r->block].line_bytes;
+        h->stats.blocks_pruned_filter++;
+    }
+    return ok;
+}
+
 static bool open_rows(struct plan *pl, struct hand *h, struct run *r, unsigned columns, bool keys, struct err *e)
 {
-    bool all, ok = load(pl, h, r, e) && find_streams(pl, r, &all, e) && (vec_reserve(&h->pass, r->c->n) || err_nomem(e));
-    if (!ok)
+    bool all, may, ok = may_pass(pl, h, r, &may, e);
+    if (!ok || !may) {
+        r->n = 0;
+        return ok;
+    }
+    if (!load(pl, h, r, e) || !find_streams(pl, r, &all, e) || (!vec_reserve(&h->pass, r->c->n) && !err_nomem(e)))
         return false;
     pick_rows(pl, h, r, all);
     bool some = r->n;
