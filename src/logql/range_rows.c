@@ -273,6 +273,8 @@ bool range_row(struct range_reader *rr, const struct scan_batch *b, size_t i, st
 
 static int64_t line_bytes(const struct scan_rows *rows, uint32_t row)
 {
+    if (!rows->line_end)
+        return 0; /* nobody asked */
     return rows->line_end[row] - (row ? rows->line_end[row - 1] : 0);
 }
 
@@ -299,7 +301,7 @@ static bool metadata_of(struct range_reader *rr, const struct scan_rows *rows, u
 static bool block_rows(struct range_reader *rr, const struct scan_rows *rows, struct err *e)
 {
     for (uint32_t i = 0; i < rows->n; i++) {
-        uint32_t row = rows->at ? rows->at[i] : i, from = row ? rows->line_end[row - 1] : 0;
+        uint32_t row = rows->at ? rows->at[i] : i, from = row && rows->lines ? rows->line_end[row - 1] : 0;
         const struct stream_info *info = rows->streams[rows->stream[row]];
         sv line = rows->lines ? sv_make(rows->lines + from, rows->line_end[row] - from) : SV_NULL;
         struct labels metadata;
@@ -392,7 +394,9 @@ static bool add_run(struct range_reader *rr, const struct scan_rows *rows, uint3
 {
     uint32_t first = rows->at ? rows->at[i] : i;
     int64_t bytes = 0;
-    if (!rows->at)
+    if (!rows->line_end)
+        bytes = 0;
+    else if (!rows->at)
         bytes = rows->line_end[end - 1] - (i ? rows->line_end[i - 1] : 0);
     else
         for (uint32_t k = i; k < end; k++)

@@ -93,17 +93,18 @@ static unsigned plan_columns(struct range_node *n, size_t n_filter_keys)
     n->keys = NULL;
     n->n_keys = 0;
     n->plain = !stages && !n->agg->unwrap.present && !n->hints.all;
+    unsigned columns = (lines ? SCAN_LINES : 0u) | (n->wants_bytes ? SCAN_LENGTHS : 0u);
     if (!metadata && !n->plain)
-        return lines ? SCAN_LINES : 0;
+        return columns;
     n->keys = n->plain ? n->by.names : n->hints.names;
     n->n_keys = n->plain ? (n->no_labels ? 0 : n->by.n) : n->hints.n;
     if (n->n_keys + n_filter_keys <= SCAN_MAX_KEYS && !n->hints.all && n->r->rows->each)
-        return lines ? SCAN_LINES : 0;
+        return columns;
     n->keys = NULL;
     n->n_keys = 0;
     n->plain = false;
     n->whole_metadata = metadata;
-    return (lines ? SCAN_LINES : 0) | (metadata ? SCAN_METADATA : 0);
+    return columns | (metadata ? SCAN_METADATA : 0u);
 }
 
 static bool plan_grouping(struct range_node *n, const struct grouping *outer)

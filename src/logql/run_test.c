@@ -750,7 +750,7 @@ TEST(plans)
     CHECK(q.start_ns == -15 * S + 1 && q.end_ns == 55 * S + 1 && !q.backward && !q.limit);
     CHECK_EQ(q.columns, SCAN_METADATA);
     q = asked("sum(bytes_over_time({app=\"a\"}[20s]))", &res);
-    CHECK_EQ(q.columns, 0);
+    CHECK_EQ(q.columns, SCAN_LENGTHS);
     q = asked("sum(count_over_time({app=\"a\"} | json [20s]))", &res);
     CHECK_EQ(q.columns, 0);
     q = asked("sum(count_over_time({app=\"a\"} |= \"x\" [20s]))", &res);

@@ -177,58 +177,14 @@ static bool ints_decode(struct reader r, const struct part_block *b, uint32_t *l
     return ok && total == b->line_bytes;
 }
 
-static bool block_read(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
-{
-    struct part *p = r->p;
-    c->n = b->rows;
-    c->min_ts = b->min_ts;
-    c->max_ts = b->max_ts;
-    c->line_bytes = b->line_bytes;
-    c->n_streams = b->last - b->first + 1;
-    c->ts = malloc(c->n * sizeof *c->ts);
-    c->stream = malloc(c->n * sizeof *c->stream);
-    c->line_end = malloc(c->n * sizeof *c->line_end);
-    c->streams = calloc(c->n_streams, sizeof *c->streams);
-    c->memory = sizeof *c + c->n * (sizeof *c->ts + sizeof *c->stream + sizeof *c->line_end) +
-                c->n_streams * sizeof *c->streams;
-    if (!c->ts || !c->stream || !c->line_end || !c->streams)
-        return err_nomem(e);
-    for (uint32_t i = 0; i < c->n_streams; i++)
-        c->streams[i].st = p->streams[b->first + i].st;
-    if (!column_read(r, b, COL_TIME, p->columns ? PAGE_STEPS : PAGE_TIMES, e))
-        return false;
-    if (!(p->columns ? steps_decode(raw_reader(r), b, c->ts) : times_decode(raw_reader(r), b, c->ts)))
-        return err_set(e, ERR_CORRUPT, "part '%s': times of a block", p->name);
-    if (!column_read(r, b, COL_STREAM, PAGE_RLE, e))
-        return false;
-    if (!ordinals_decode(raw_reader(r), b, c->stream))
-        return err_set(e, ERR_CORRUPT, "part '%s': streams of a block", p->name);
-    if (!column_read(r, b, COL_LENGTH, p->columns ? PAGE_INTS : PAGE_VARINT, e))
-        return false;
-    return (p->columns ? ints_decode(raw_reader(r), b, c->line_end, e) : lengths_decode(raw_reader(r), b, c->line_end)) ||
-           err_set(e, ERR_CORRUPT, "part '%s': line lengths of a block", p->name);
-}
-
-bool part_read_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e)
-{
-    struct chunk *c = calloc(1, sizeof *c);
-    if (!c)
-        return err_nomem(e);
-    atomic_init(&c->refs, 1);
-    if (!block_read(r, &r->p->blocks[block], c, e)) {
-        chunk_unref(c);
-        return false;
-    }
-    *ret = c;
-    return true;
-}
-
 /* ---- what hangs on a chunk ---- */
 
 struct chunk_block {
     struct chunk_aside aside;
     struct part_reader *r; /* of the call at hand */
+    struct chunk *c;
     uint32_t block;
+    unsigned have; /* BLOCK_… columns that are read */
     struct lines *lines;
     struct keys *keys;
     bool some_lines; /* c->lines is not whole */
@@ -255,9 +211,97 @@ static struct chunk_block *chunk_block_of(struct part_reader *r, uint32_t block,
     }
     cb->aside.free = chunk_block_free;
     cb->r = r;
+    cb->c = c;
     cb->block = block;
     c->aside = &cb->aside;
     return cb;
+}
+
+/* ---- times, streams, lengths ---- */
+
+static bool times_read(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
+{
+    bool steps = r->p->columns;
+    return column_read(r, b, COL_TIME, steps ? PAGE_STEPS : PAGE_TIMES, e) &&
+           ((steps ? steps_decode(raw_reader(r), b, c->ts) : times_decode(raw_reader(r), b, c->ts)) ||
+            err_set(e, ERR_CORRUPT, "part '%s': times of a block", r->p->name));
+}
+
+static bool streams_read(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
+{
+    return column_read(r, b, COL_STREAM, PAGE_RLE, e) &&
+           (ordinals_decode(raw_reader(r), b, c->stream) || err_set(e, ERR_CORRUPT, "part '%s': streams of a block", r->p->name));
+}
+
+static bool lengths_read(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
+{
+    bool ints = r->p->columns;
+    return column_read(r, b, COL_LENGTH, ints ? PAGE_INTS : PAGE_VARINT, e) &&
+           ((ints ? ints_decode(raw_reader(r), b, c->line_end, e) : lengths_decode(raw_reader(r), b, c->line_end)) ||
+            err_set(e, ERR_CORRUPT, "part '%s': line lengths of a block", r->p->name));
+}
+
+bool part_read_columns(struct part_reader *r, uint32_t block, struct chunk *c, unsigned columns, struct err *e)
+{
+    static bool (*const read[])(struct part_reader *, const struct part_block *, struct chunk *, struct err *) = {
+        times_read, streams_read, lengths_read};
+    struct chunk_block *cb = chunk_block_of(r, block, c, e);
+    if (!cb)
+        return false;
+    for (unsigned i = 0; i < ARRAY_LEN(read); i++)
+        if (columns & ~cb->have & 1u << i) {
+            if (!read[i](r, &r->p->blocks[block], c, e))
+                return false;
+            cb->have |= 1u << i;
+        }
+    return true;
+}
+
+static bool block_room(struct part_reader *r, const struct part_block *b, struct chunk *c, struct err *e)
+{
+    c->n = b->rows;
+    c->min_ts = b->min_ts;
+    c->max_ts = b->max_ts;
+    c->line_bytes = b->line_bytes;
+    c->n_streams = b->last - b->first + 1;
+    c->ts = malloc(c->n * sizeof *c->ts);
+    c->stream = malloc(c->n * sizeof *c->stream);
+    c->line_end = malloc(c->n * sizeof *c->line_end);
+    c->streams = calloc(c->n_streams, sizeof *c->streams);
+    c->memory = sizeof *c + c->n * (sizeof *c->ts + sizeof *c->stream + sizeof *c->line_end) +
+                c->n_streams * sizeof *c->streams;
+    if (!c->ts || !c->stream || !c->line_end || !c->streams)
+        return err_nomem(e);
+    for (uint32_t i = 0; i < c->n_streams; i++)
+        c->streams[i].st = r->p->streams[b->first + i].st;
+    return true;
+}
+
+bool part_open_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e)
+{
+    struct chunk *c = calloc(1, sizeof *c);
+    if (!c)
+        return err_nomem(e);
+    atomic_init(&c->refs, 1);
+    if (!block_room(r, &r->p->blocks[block], c, e) || !chunk_block_of(r, block, c, e)) {
+        chunk_unref(c);
+        return false;
+    }
+    *ret = c;
+    return true;
+}
+
+bool part_read_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e)
+{
+    struct chunk *c;
+    if (!part_open_block(r, block, &c, e))
+        return false;
+    if (!part_read_columns(r, block, c, BLOCK_TIMES | BLOCK_STREAMS | BLOCK_LENGTHS, e)) {
+        chunk_unref(c);
+        return false;
+    }
+    *ret = c;
+    return true;
 }
 
 static bool fetch(struct chunk_block *cb, enum part_column col, enum page_encoding enc, struct buf *to, sv *ret, struct err *e)
@@ -273,8 +317,8 @@ static bool fetch_ids(void *ctx, sv *ret, struct err *e)
 }
 static bool fetch_slots(void *ctx, sv *ret_slots, sv *ret_text, struct err *e)
 {
-    struct chunk_block *cb = ctx;
-    return fetch(cb, COL_SLOTS, PAGE_SLOTS, &cb->slots, ret_slots, e) && fetch(cb, COL_TEXT, PAGE_TEXT, &cb->text, ret_text, e);
+    struct chunk_block *cb = ctx; /* what was borrowed at lines_open() is read now */
+    return part_read_columns(cb->r, cb->block, cb->c, BLOCK_LENGTHS, e) && fetch(cb, COL_SLOTS, PAGE_SLOTS, &cb->slots, ret_slots, e) && fetch(cb, COL_TEXT, PAGE_TEXT, &cb->text, ret_text, e);
 }
 static bool fetch_key_ids(void *ctx, sv *ret, struct err *e)
 {
@@ -283,8 +327,8 @@ static bool fetch_key_ids(void *ctx, sv *ret, struct err *e)
 }
 static bool fetch_key_wide(void *ctx, sv *ret, struct err *e)
 {
-    struct chunk_block *cb = ctx;
-    return fetch(cb, COL_KEY_WIDE, PAGE_KEY_WIDE, &cb->key_wide, ret, e);
+    struct chunk_block *cb = ctx; /* times may be told by how far they are from the row's */
+    return part_read_columns(cb->r, cb->block, cb->c, BLOCK_TIMES, e) && fetch(cb, COL_KEY_WIDE, PAGE_KEY_WIDE, &cb->key_wide, ret, e);
 }
 
 /* What the chunk holds changed: its account does. */
@@ -360,7 +404,7 @@ bool part_filter_lines(struct part_reader *r, uint32_t block, struct chunk *c, c
     struct chunk_block *cb;
     *ret_exact = true;
     if (!r->p->columns)
-        return part_read_lines(r, block, c, e) && (lines_pass(c, f, n, pass) || err_nomem(e));
+        return part_read_lines(r, block, c, e) && part_read_columns(r, block, c, BLOCK_LENGTHS, e) && (lines_pass(c, f, n, pass) || err_nomem(e));
     if (!(cb = chunk_block_of(r, block, c, e)))
         return false;
     size_t before = held(cb);

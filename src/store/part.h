@@ -76,7 +76,12 @@ MUST_USE bool part_open(int dirfd, uint64_t id, struct registry *reg, struct par
 struct part_reader;
 MUST_USE bool part_reader_open(struct part *p, struct part_reader **ret, struct err *e);
 void part_reader_close(struct part_reader *r);
-/* Times, streams and line ends of a block. c->streams[i].st is the stream of ordinal blocks[i].first + i. */
+/* A block of which nothing is read yet but what the index says; c->streams[i].st is the stream of ordinal blocks[i].first + i. Its
+ * columns have their memory, and get their values with part_read_columns(); what of them is there is not read again. */
+enum { BLOCK_TIMES = 1, BLOCK_STREAMS = 2, BLOCK_LENGTHS = 4 };
+MUST_USE bool part_open_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e);
+MUST_USE bool part_read_columns(struct part_reader *r, uint32_t block, struct chunk *c, unsigned columns, struct err *e);
+/* Both: times, streams and line ends. */
 MUST_USE bool part_read_block(struct part_reader *r, uint32_t block, struct chunk **ret, struct err *e);
 /* Adds columns to a chunk read from that block, when they are not there yet. */
 MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);

@@ -285,27 +285,24 @@ static bool group_next(struct scan *sc, struct err *e)
 
 static void emit(struct scan *sc, const struct member *m, size_t at)
 {
-    const struct chunk *c = m->run->c;
-    uint32_t row = m->key.row;
     sc->ts[at] = m->key.ts;
     sc->stream[at] = &sc->pl.info[m->key.rank];
-    sc->line_bytes[at] = c->line_end[row] - (row ? c->line_end[row - 1] : 0);
     sc->run[at] = m->run;
-    sc->row[at] = row;
+    sc->row[at] = m->key.row;
 }
 
 /* With a limit that the next rows will reach, only the lines of this batch are made; else those of all rows that pass, at once. */
 static bool need_of_batch(struct scan *sc, struct hand *h, struct run *r, struct err *e)
 {
     if (!sc->pl.rq.limit || sc->pl.rq.limit > 4 * BATCH_ROWS)
-        return run_need(&sc->pl, h, r, sc->pl.rq.columns, e);
+        return run_need(&sc->pl, h, r, sc->pl.rq.columns | SCAN_LENGTHS, e);
     if (!vec_reserve(&h->pass, r->c->n))
         return err_nomem(e);
     memset(h->pass.at, 0, r->c->n);
     for (size_t i = 0; i < sc->n_batch; i++)
         if (sc->run[i] == r)
             h->pass.at[sc->row[i]] = 1;
-    return run_need_some(&sc->pl, h, r, sc->pl.rq.columns, h->pass.at, e);
+    return run_need_some(&sc->pl, h, r, sc->pl.rq.columns | SCAN_LENGTHS, h->pass.at, e);
 }
 
 static bool late_item(struct crew_job *job, size_t item, unsigned slot)
@@ -330,7 +327,8 @@ static bool read_late(struct scan *sc, size_t n, struct err *e)
     sc->n_batch = n;
     for (size_t i = 0; i < n; i++) {
         struct run *r = sc->run[i];
-        if (r->gone || r->in_late || !((lines && !r->lines_read) || (metadata && !r->c->meta_end)) || run_is_head(&sc->pl, r))
+        bool all = (!lines || r->lines_read) && (!metadata || r->c->meta_end) && (r->base & BLOCK_LENGTHS);
+        if (r->gone || r->in_late || all || run_is_head(&sc->pl, r))
             continue;
         struct run **room = vec_push(&sc->late);
         if (!room)
@@ -355,7 +353,7 @@ static bool read_late(struct scan *sc, size_t n, struct err *e)
 static bool finish_batch(struct scan *sc, size_t *n, struct err *e)
 {
     size_t kept = 0;
-    if (sc->pl.rq.columns && !read_late(sc, *n, e))
+    if (!read_late(sc, *n, e))
         return false;
     for (size_t i = 0; i < *n; i++) {
         struct run *r = sc->run[i];
@@ -364,7 +362,7 @@ static bool finish_batch(struct scan *sc, size_t *n, struct err *e)
         sc->pl.hands[0].shown[sc->stream[i]->rank] = true;
         sc->ts[kept] = sc->ts[i];
         sc->stream[kept] = sc->stream[i];
-        sc->line_bytes[kept] = sc->line_bytes[i];
+        sc->line_bytes[kept] = r->c->line_end[sc->row[i]] - (sc->row[i] ? r->c->line_end[sc->row[i] - 1] : 0);
         if (sc->pl.rq.columns & SCAN_LINES)
             sc->line[kept] = chunk_line(r->c, sc->row[i]);
         if ((sc->pl.rq.columns & SCAN_METADATA) && !scan_labels(r->c, sc->row[i], &sc->labels, &sc->metadata[kept]))

@@ -40,7 +40,7 @@ struct scan_key_filter {
     sv equal; /* p not NULL: it accepts this value alone */
 };
 
-enum { SCAN_LINES = 1, SCAN_METADATA = 2 }; /* wanted columns; time, stream and line length always come */
+enum { SCAN_LINES = 1, SCAN_METADATA = 2, SCAN_LENGTHS = 4 }; /* wanted columns; time and stream always come. LENGTHS goes with LINES */
 enum { SCAN_MAX_KEYS = 64 };                /* keys and key filters together */
 
 struct scan_request {
@@ -67,7 +67,7 @@ struct scan_batch { /* valid until the next scan_next() or scan_close() */
     size_t n;
     const int64_t *ts;
     const struct stream_info *const *stream;
-    const uint32_t *line_bytes;
+    const uint32_t *line_bytes;    /* always */
     const sv *line;                /* NULL unless asked for */
     const struct labels *metadata; /* structured metadata, sorted by name; NULL unless asked for */
 };
@@ -102,7 +102,7 @@ struct scan_rows {
     uint32_t n_streams;
     const struct key_column *keys; /* of the request's keys, in its order */
     uint32_t order;           /* of the block: rows of one stream and time were accepted by order, then by place */
-    const uint32_t *line_end; /* line i: lines[line_end[i - 1]] up to line_end[i] */
+    const uint32_t *line_end; /* line i: lines[line_end[i - 1]] up to line_end[i]; NULL unless asked for */
     const char *lines;        /* NULL unless asked for */
     const struct chunk *c;    /* for scan_labels() */
 };

@@ -86,6 +86,8 @@ bool run_need_some(struct plan *pl, struct hand *h, struct run *r, unsigned colu
 {
     struct part_reader *rd;
     bool lines = (columns & SCAN_LINES) && !r->lines_read, metadata = (columns & SCAN_METADATA) && !r->c->meta_end;
+    if ((columns & (SCAN_LINES | SCAN_LENGTHS)) && !run_base(pl, h, r, BLOCK_LENGTHS, e))
+        return false;
     if (run_is_head(pl, r) || (!lines && !metadata)) /* a head chunk has them all */
         return true;
     if (!reader_take(pl, r, &rd, e))
@@ -100,9 +102,7 @@ bool run_need_some(struct plan *pl, struct hand *h, struct run *r, unsigned colu
 bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, struct err *e)
 {
     const uint8_t *want = NULL;
-    if (run_is_head(pl, r))
-        return true;
-    if (r->at && (columns & SCAN_LINES) && !r->lines_read) {
+    if (!run_is_head(pl, r) && r->at && (columns & SCAN_LINES) && !r->lines_read) {
         if (!vec_reserve(&h->pass, r->c->n))
             return err_nomem(e);
         memset(h->pass.at, 0, r->c->n);
@@ -116,6 +116,22 @@ bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, 
     return true;
 }
 
+bool run_base(struct plan *pl, struct hand *h, struct run *r, unsigned base, struct err *e)
+{
+    struct part_reader *rd;
+    if (run_is_head(pl, r) || !(base & ~r->base))
+        return true;
+    if (!reader_take(pl, r, &rd, e))
+        return false;
+    uint64_t stored = part_reader_bytes(rd);
+    bool ok = part_read_columns(rd, r->block, r->c, base, e);
+    h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
+    reader_put(pl, r, rd);
+    r->base |= ok ? base : 0;
+    return ok;
+}
+
+/* The chunk, or a block of which nothing is read yet. */
 static bool load(struct plan *pl, struct hand *h, struct run *r, struct err *e)
 {
     struct part_reader *rd;
@@ -125,9 +141,7 @@ static bool load(struct plan *pl, struct hand *h, struct run *r, struct err *e)
     }
     if (!reader_take(pl, r, &rd, e))
         return false;
-    uint64_t stored = part_reader_bytes(rd);
-    bool ok = part_read_block(rd, r->block, &r->c, e);
-    h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
+    bool ok = part_open_block(rd, r->block, &r->c, e);
     reader_put(pl, r, rd);
     if (ok)
         h->stats.bytes_decoded += r->c->memory;
@@ -192,8 +206,8 @@ static bool find_streams(struct plan *pl, struct run *r, bool *ret_all, struct e
     return run_charge(pl, r, c->n_streams * sizeof *r->streams, e);
 }
 
-/* pass[]: the rows of the chosen streams and times. */
-static void pick_rows(struct plan *pl, struct hand *h, struct run *r, bool all_streams)
+/* pass[]: the rows of the chosen streams and times. For a block that lies within the query nothing need be read for that. */
+static bool pick_rows(struct plan *pl, struct hand *h, struct run *r, bool all_streams, struct err *e)
 {
     const struct chunk *c = r->c;
     uint8_t *pass = h->pass.at;
@@ -203,6 +217,8 @@ static void pick_rows(struct plan *pl, struct hand *h, struct run *r, bool all_s
         rows = c->n;
         bytes = c->line_bytes;
     } else {
+        if (!run_base(pl, h, r, BLOCK_TIMES | BLOCK_STREAMS | BLOCK_LENGTHS, e))
+            return false;
         for (uint32_t i = 0; i < c->n; i++) {
             const struct stream_info *si = r->streams[c->stream[i]];
             pass[i] = si && c->ts[i] >= stream_from(&pl->choice, si->rank, pl->rq.start_ns) && c->ts[i] < pl->rq.end_ns;
@@ -217,6 +233,7 @@ static void pick_rows(struct plan *pl, struct hand *h, struct run *r, bool all_s
         h->stats.head_rows += rows;
         h->stats.head_bytes += bytes;
     }
+    return true;
 }
 
 static void count_pass(const struct hand *h, struct run *r)
@@ -271,10 +288,11 @@ static bool filter_key(struct plan *pl, struct hand *h, struct run *r, const str
         return err_nomem(e);
     of_stream = of_value + k->n_values + 1;
     memset(of_value, UNKNOWN, (size_t)k->n_values + c->n_streams + 2);
-    for (uint32_t i = 0; i < c->n; i++) {
+    bool ok = c->n_streams == 1 || run_base(pl, h, r, BLOCK_STREAMS, e);
+    for (uint32_t i = 0; ok && i < c->n; i++) {
         if (!h->pass.at[i])
             continue;
-        uint32_t id = key_column_id(k, i), s = c->stream[i];
+        uint32_t id = key_column_id(k, i), s = c->n_streams == 1 ? 0 : c->stream[i];
         uint8_t *known = id ? &of_value[id] : &of_stream[s];
         if (*known == UNKNOWN)
             *known = f->accept(f->ctx, id ? k->values[id - 1] : labels_get(r->streams[s]->labels, f->name));
@@ -282,7 +300,7 @@ static bool filter_key(struct plan *pl, struct hand *h, struct run *r, const str
     }
     free(of_value);
     count_pass(h, r);
-    return true;
+    return ok;
 }
 
 static bool same_place(const struct row_key *a, const struct row_key *b)
@@ -380,14 +398,16 @@ static bool open_rows(struct plan *pl, struct hand *h, struct run *r, unsigned c
     }
     if (!load(pl, h, r, e) || !find_streams(pl, r, &all, e) || (!vec_reserve(&h->pass, r->c->n) && !err_nomem(e)))
         return false;
-    pick_rows(pl, h, r, all);
+    if (!pick_rows(pl, h, r, all, e))
+        return false;
     bool some = r->n;
     ok = filter_lines(pl, h, r, e);
     for (size_t i = 0; ok && r->n && i < pl->rq.n_key_filters; i++)
         ok = filter_key(pl, h, r, &pl->rq.key_filters[i], e);
     if (ok && r->n > 1 && run_is_head(pl, r))
         ok = drop_copies(h, r, e);
-    if (!ok || !keep_places(pl, h, r, e) || (r->n && (!run_need(pl, h, r, columns, e) || (keys && !run_keys(pl, h, r, e)))))
+    if (!ok || !keep_places(pl, h, r, e) ||
+        (r->n && (!run_base(pl, h, r, BLOCK_TIMES | BLOCK_STREAMS, e) || !run_need(pl, h, r, columns, e) || (keys && !run_keys(pl, h, r, e)))))
         return false;
     h->stats.blocks_pruned_filter += !run_is_head(pl, r) && some && !r->n;
     return true;
@@ -423,7 +443,8 @@ bool run_open(struct plan *pl, struct hand *h, struct run *r, unsigned columns, 
 bool run_reopen(struct plan *pl, struct hand *h, struct run *r, unsigned columns, bool keys, struct err *e)
 {
     bool all;
-    return (r->c || (load(pl, h, r, e) && find_streams(pl, r, &all, e))) && run_need(pl, h, r, columns, e) &&
+    return (r->c || (load(pl, h, r, e) && find_streams(pl, r, &all, e))) && run_base(pl, h, r, BLOCK_TIMES | BLOCK_STREAMS, e) &&
+           run_need(pl, h, r, columns, e) &&
            (!keys || run_keys(pl, h, r, e));
 }
 
@@ -443,6 +464,7 @@ void run_close(struct plan *pl, struct run *r)
     r->streams = NULL;
     r->sorted = NULL;
     r->keys_read = 0;
+    r->base = 0;
     r->lines_read = false;
     r->n = 0;
     r->memory = 0;

@@ -40,9 +40,10 @@ static bool failed(struct each *x, const struct err *e)
 
 static bool give(struct each *x, unsigned slot, const struct run *r, int sign, const uint32_t *at, uint32_t n, struct err *e)
 {
+    bool lengths = x->pl.rq.columns & (SCAN_LINES | SCAN_LENGTHS);
     struct scan_rows rows = {.sign = sign, .n = n, .at = at, .ts = r->c->ts, .stream = r->c->stream, .streams = r->streams,
                              .n_streams = r->c->n_streams, .keys = r->keys, .order = r->order,
-                             .line_end = r->c->line_end, .lines = r->c->lines, .c = r->c};
+                             .line_end = lengths ? r->c->line_end : NULL, .lines = r->c->lines, .c = r->c};
     x->pl.hands[slot].stats.rows_returned += (uint64_t)(int64_t)sign * n;
     return x->sink->rows(x->sink->ctx, slot, &rows, e);
 }
@@ -83,8 +84,11 @@ static bool note_contested(struct each *x, unsigned slot, const struct run *r, s
     const struct chunk *c = r->c;
     const struct contest *first = NULL;
     uint32_t last = UINT32_MAX;
-    size_t n = 0;
-    for (uint32_t i = 0; i < r->n; i++) {
+    size_t n = 0, any = 0;
+    for (uint32_t s = 0; s < c->n_streams && !any; s++)
+        if (r->streams[s])
+            (void)plan_contests(&x->pl, r->streams[s]->rank, c->min_ts, c->max_ts, &any);
+    for (uint32_t i = 0; any && i < r->n; i++) {
         uint32_t row = r->at ? r->at[i] : i, s = c->stream[row];
         if (s != last)
             first = x->pl.contests.at + plan_contests(&x->pl, r->streams[s]->rank, c->min_ts, c->max_ts, &n);

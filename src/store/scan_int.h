@@ -22,6 +22,7 @@ struct run { /* a head chunk or a block of a part */
     struct key_column *keys;  /* by the plan's names */
     uint64_t keys_read;       /* which of them are there */
     bool lines_read;          /* of all rows that pass */
+    unsigned base;            /* BLOCK_… columns that are read */
     struct row_key *sorted;   /* scan.c: the rows in ascending order */
     uint32_t row;             /* scan.c: the next; backward it counts down from n */
     bool opened, gone;        /* scan.c; gone: wanted columns are damaged, its rows are not shown */
@@ -74,6 +75,8 @@ size_t plan_contests(const struct plan *pl, uint32_t rank, int64_t min_ts, int64
 
 /* Picks the run's rows and reads `columns` of the request's when there are any. A damaged block is counted and has none. */
 MUST_USE bool run_open(struct plan *pl, struct hand *h, struct run *r, unsigned columns, bool keys, struct err *e);
+/* Times, streams, lengths: BLOCK_… */
+MUST_USE bool run_base(struct plan *pl, struct hand *h, struct run *r, unsigned base, struct err *e);
 /* Makes these columns be there, for the rows that pass. Part damage is the caller's to count. */
 MUST_USE bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, struct err *e);
 /* The same for the rows whose want[] is set only. */

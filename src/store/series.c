@@ -137,7 +137,8 @@ bool store_totals(struct store *st, sv tenant, const struct matcher *m, size_t n
                   int64_t end_ns, struct store_totals *ret, struct err *e)
 {
     struct scan_request rq = {
-        .tenant = tenant, .matchers = m, .n_matchers = n_matchers, .start_ns = start_ns, .end_ns = end_ns};
+        .tenant = tenant, .matchers = m, .n_matchers = n_matchers, .start_ns = start_ns, .end_ns = end_ns,
+        .columns = SCAN_LENGTHS};
     int64_t bytes[CREW_MAX * 8] = {0};
     struct scan_sink sink = {add_bytes, bytes};
     struct scan_stats stats;
