@@ -1,4 +1,5 @@
 /* base_test.c - the small things everything stands on. */
+#include <math.h>
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/crc32c.h"
@@ -487,4 +488,36 @@ TEST(io_gives_an_error_and_no_signal_when_a_file_grows_too_large)
     CHECK_EQ(WEXITSTATUS(status), 0);
     io_close(fd);
     io_close(dir);
+}
+
+/* The short way gives what the library's gives. */
+TEST(short_decimals_read_as_long_ones)
+{
+    uint64_t seed = 7;
+#define NEXT(n) ((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 33) % (n)
+    for (int i = 0; i < 200000; i++) {
+        char text[40];
+        size_t n = 0, digits = 1 + NEXT(17), point = NEXT(20);
+        if (NEXT(3) == 0)
+            text[n++] = '-';
+        for (size_t k = 0; k < digits; k++) {
+            if (k == point)
+                text[n++] = '.';
+            text[n++] = (char)('0' + NEXT(10));
+        }
+        text[n] = 0;
+        double got = 0, want = strtod(text, NULL);
+        CHECK(sv_to_double(sv_make(text, n), &got));
+        if (memcmp(&got, &want, sizeof got) != 0)
+            test_fail(__FILE__, __LINE__, "%s: %.17g, not %.17g", text, got, want);
+    }
+#undef NEXT
+    double v = 5;
+    CHECK(sv_to_double(SV("-0"), &v) && v == 0 && signbit(v));
+    CHECK(sv_to_double(SV("5."), &v) && v == 5);
+    CHECK(sv_to_double(SV(".5"), &v) && v == .5);
+    CHECK(!sv_to_double(SV("-"), &v));
+    CHECK(!sv_to_double(SV("."), &v));
+    CHECK(!sv_to_double(SV("1.2.3"), &v));
+    CHECK(!sv_to_double(SV("1-2"), &v));
 }

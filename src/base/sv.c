@@ -136,10 +136,36 @@ static void c_locale_make(void)
     c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
+/* Up to 15 digits, with a point among them or not: both numbers are exact, so the division rounds as strtod() does. */
+static bool short_decimal(sv s, double *ret)
+{
+    static const double tens[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    size_t i = s.p[0] == '-', from = i, point = s.n;
+    uint64_t v = 0;
+    if (s.n - i > 16)
+        return false;
+    for (; i < s.n; i++) {
+        if (s.p[i] == '.' && point == s.n && i > from)
+            point = i;
+        else if (s.p[i] >= '0' && s.p[i] <= '9')
+            v = v * 10 + (uint64_t)(s.p[i] - '0');
+        else
+            return false;
+    }
+    size_t digits = s.n - from - (point < s.n), decimals = point < s.n ? s.n - point - 1 : 0;
+    if (!digits || digits > 15 || (point < s.n && !decimals))
+        return false;
+    *ret = (double)v / tens[decimals];
+    *ret = from ? -*ret : *ret;
+    return true;
+}
+
 bool sv_to_double(sv s, double *ret)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     char text[512];
+    if (s.n && short_decimal(s, ret))
+        return true;
     if (s.n == 0 || s.n >= sizeof text || is_blank(s.p[0]) || memchr(s.p, 'x', s.n) || memchr(s.p, 'X', s.n))
         return false;
     memcpy(text, s.p, s.n);

@@ -4,6 +4,9 @@
  * they take together has a cap, too. Lenient where jsonparser, which Loki uses, is: text after the object is ignored, control characters
  * may stand in strings. */
 #include "logql/line_parse.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum { MAX_DEPTH = 64, MAX_NESTED_NAMES = 1 << 20 };
 
@@ -36,18 +39,31 @@ bool extract_if_wanted(const struct parse_hints *h, struct label_row *r, sv name
     return true;
 }
 
+static const bool name_bytes[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true,
+};
+
 static bool is_name_byte(unsigned char c)
 {
-    return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+    return name_bytes[c];
+}
+
+/* Is it a label name as it is? */
+static bool is_clean_name(sv name)
+{
+    bool clean = name.n && !(name.p[0] >= '0' && name.p[0] <= '9');
+    for (size_t i = 0; i < name.n; i++)
+        clean &= name_bytes[(unsigned char)name.p[i]];
+    return clean;
 }
 
 sv sanitised_name(struct arena *a, sv prefix, sv name)
 {
+    if (!prefix.n && is_clean_name(name))
+        return name;
     name = sv_trim(name);
-    bool digit = !prefix.n && name.n && name.p[0] >= '0' && name.p[0] <= '9', clean = !prefix.n && !digit && name.n;
-    for (size_t i = 0; clean && i < name.n; i++)
-        clean = is_name_byte((unsigned char)name.p[i]);
-    if (clean)
+    bool digit = !prefix.n && name.n && name.p[0] >= '0' && name.p[0] <= '9';
+    if (!prefix.n && is_clean_name(name))
         return name;
     if (!name.n)
         return SV_NULL;
@@ -79,13 +95,34 @@ static void blanks(struct cursor *c)
         c->p++;
 }
 
-static bool take(struct cursor *c, char ch)
+static inline bool take(struct cursor *c, char ch)
 {
+    if (c->p < c->end && *c->p == ch) {
+        c->p++;
+        return true;
+    }
     blanks(c);
     if (c->p == c->end || *c->p != ch)
         return false;
     c->p++;
     return true;
+}
+
+/* Where the next quote or backslash is, or the end. */
+static inline const char *string_mark(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), back = _mm_set1_epi8('\\');
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, back)));
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
+    while (p < end && *p != '"' && *p != '\\')
+        p++;
+    return p;
 }
 
 /* Behind the opening quote; *ret is what lies between the quotes, still escaped. */
@@ -94,8 +131,7 @@ static bool string_body(struct cursor *c, sv *ret, bool *escaped)
     const char *from = c->p;
     *escaped = false;
     for (;;) {
-        while (c->p < c->end && *c->p != '"' && *c->p != '\\')
-            c->p++;
+        c->p = string_mark(c->p, c->end);
         if (c->p == c->end)
             return false;
         if (*c->p == '"')

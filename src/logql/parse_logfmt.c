@@ -8,9 +8,20 @@ struct pair {
     bool quoted, escaped;
 };
 
+enum { BLANK = 1, EQUALS = 2, QUOTE = 4 };
+static const uint8_t kinds[256] = {[0 ... ' '] = BLANK, ['='] = EQUALS, ['"'] = QUOTE};
+
 static bool is_blank(char c)
 {
     return (unsigned char)c <= ' ';
+}
+
+/* Where a byte of one of these kinds comes, or the line's end. */
+static size_t find_kind(sv line, size_t at, unsigned what)
+{
+    while (at < line.n && !(kinds[(unsigned char)line.p[at]] & what))
+        at++;
+    return at;
 }
 
 static void skip_blanks(sv line, size_t *at)
@@ -41,11 +52,9 @@ static bool take_pair(sv line, size_t *at, struct pair *p)
 {
     size_t from = *at;
     *p = (struct pair){0};
-    while (*at < line.n && !is_blank(line.p[*at]) && line.p[*at] != '=') {
-        if (line.p[*at] == '"')
-            return false;
-        (*at)++;
-    }
+    *at = find_kind(line, *at, BLANK | EQUALS | QUOTE);
+    if (*at < line.n && line.p[*at] == '"')
+        return false;
     p->key = sv_sub(line, from, *at - from);
     p->value = SV("");
     if (!p->key.n)
@@ -56,11 +65,9 @@ static bool take_pair(sv line, size_t *at, struct pair *p)
     if (*at < line.n && line.p[*at] == '"')
         return take_quoted(line, at, p);
     from = *at;
-    while (*at < line.n && !is_blank(line.p[*at])) {
-        if (line.p[*at] == '=' || line.p[*at] == '"')
-            return false;
-        (*at)++;
-    }
+    *at = find_kind(line, *at, BLANK | EQUALS | QUOTE);
+    if (*at < line.n && !is_blank(line.p[*at]))
+        return false;
     p->value = sv_sub(line, from, *at - from);
     return true;
 }
@@ -73,6 +80,14 @@ static void strict_error(sv line, size_t at, struct label_row *r)
     label_row_set_error(r, SV("LogfmtParserErr"), arena_sv(r->a, sv_make(text, (size_t)n)));
 }
 
+static bool is_ascii(sv s)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < s.n; i++)
+        all |= (unsigned char)s.p[i];
+    return all < 0x80;
+}
+
 /* The value as a label may hold it; "" for one that holds broken text. */
 static sv pair_value(const struct pair *p, struct label_row *r, bool *ok)
 {
@@ -83,7 +98,7 @@ static sv pair_value(const struct pair *p, struct label_row *r, bool *ok)
         if (*ok && !v.p)
             r->failed = true;
     }
-    return sv_is_utf8(v) && sv_find(v, SV("\xef\xbf\xbd")) == SV_NPOS ? v : SV("");
+    return is_ascii(v) || (sv_is_utf8(v) && sv_find(v, SV("\xef\xbf\xbd")) == SV_NPOS) ? v : SV("");
 }
 
 /* Calls fn for each pair; fn returns false when the value is broken. */

@@ -206,9 +206,7 @@ static bool read_all(struct range_node *n)
         *n->r->e = (struct err){0};
         ok = read_in_order(n, req);
     }
-    if (ok)
-        tally_finish(&n->tally);
-    return ok;
+    return ok && (tally_finish(&n->tally) || run_nomem(n->r));
 }
 
 /* absent_over_time names what it missed: the labels of the = matchers, unless another matcher is on the same label. */
@@ -256,10 +254,36 @@ static void apply(struct deltas *d, size_t k, int sign, struct series *s)
     }
 }
 
-static int by_value(const void *a, const void *b)
+/* NaN comes first. */
+static bool is_less(double a, double b)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return isnan(x) ? (isnan(y) ? 0 : -1) : isnan(y) ? 1 : (x > y) - (x < y);
+    return isnan(a) ? !isnan(b) : a < b;
+}
+
+/* Puts the k-th least value at at[k], none greater in front of it and none less behind. */
+static void select_value(double *at, size_t n, size_t k)
+{
+    size_t lo = 0, hi = n - 1;
+    while (lo < hi) {
+        double pivot = at[lo + (hi - lo) / 2];
+        size_t i = lo, j = hi;
+        for (;;) {
+            while (is_less(at[i], pivot))
+                i++;
+            while (is_less(pivot, at[j]))
+                j--;
+            if (i >= j)
+                break;
+            double t = at[i];
+            at[i++] = at[j];
+            at[j--] = t;
+        }
+        /* at[lo..i) is not greater than the pivot, at(j..hi] not less */
+        if (k <= j)
+            hi = j;
+        else
+            lo = MAX(i, j + 1);
+    }
 }
 
 static bool quantile(struct range_node *n, const struct sample *at, size_t count, double q, double *ret)
@@ -276,9 +300,15 @@ static bool quantile(struct range_node *n, const struct sample *at, size_t count
     }
     for (size_t i = 0; i < count; i++)
         n->sorted[i] = at[i].v;
-    qsort(n->sorted, count, sizeof(double), by_value);
     double rank = q * (double)(count - 1), lower = floor(rank), weight = rank - lower;
     size_t i = (size_t)lower, j = MIN(i + 1, count - 1);
+    select_value(n->sorted, count, i);
+    for (size_t k = i + 1; k < count; k++)
+        if (is_less(n->sorted[k], n->sorted[j])) {
+            double t = n->sorted[j];
+            n->sorted[j] = n->sorted[k];
+            n->sorted[k] = t;
+        }
     *ret = n->sorted[i] * (1 - weight) + n->sorted[j] * weight;
     return true;
 }

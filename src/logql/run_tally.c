@@ -111,9 +111,8 @@ bool tally_join(struct tally *t, const struct tally *other)
     return true;
 }
 
-static int by_time(const void *a, const void *b)
+static inline int by_time(const struct sample *x, const struct sample *y)
 {
-    const struct sample *x = a, *y = b;
     if (x->ts != y->ts)
         return x->ts < y->ts ? -1 : 1;
     if (x->rank != y->rank)
@@ -125,15 +124,54 @@ static int by_time(const void *a, const void *b)
     return (x->sign < y->sign) - (x->sign > y->sign); /* what is taken back comes second */
 }
 
-static void sort_samples(struct series *s)
+static size_t run_end(const struct sample *at, size_t from, size_t n)
+{
+    size_t i = from + 1;
+    while (i < n && by_time(&at[i - 1], &at[i]) <= 0)
+        i++;
+    return MIN(i, n);
+}
+
+static void merge(const struct sample *a, size_t na, const struct sample *b, size_t nb, struct sample *to)
+{
+    size_t i = 0, k = 0;
+    while (i < na && k < nb)
+        *to++ = by_time(&b[k], &a[i]) < 0 ? b[k++] : a[i++];
+    if (i < na)
+        memcpy(to, a + i, (na - i) * sizeof *to);
+    if (k < nb)
+        memcpy(to, b + k, (nb - k) * sizeof *to);
+}
+
+/* By merging the runs that are there: blocks are in order by themselves. */
+static bool sort_runs(struct series *s, struct arena *a)
+{
+    struct sample *from = s->samples, *to = arena_alloc(a, s->n * sizeof *to);
+    for (size_t runs = 2; to && runs > 1;) {
+        runs = 0;
+        for (size_t i = 0; i < s->n; runs++) {
+            size_t mid = run_end(from, i, s->n), end = mid < s->n ? run_end(from, mid, s->n) : s->n;
+            merge(from + i, mid - i, from + mid, end - mid, to + i);
+            i = end;
+        }
+        struct sample *t = from;
+        from = to;
+        to = t;
+    }
+    s->samples = from;
+    return to;
+}
+
+static bool sort_samples(struct series *s, struct arena *a)
 {
     size_t kept = 0;
     bool sorted = true;
     for (size_t i = 0; i < s->n && sorted; i++)
         sorted = s->samples[i].sign > 0 && (!i || by_time(&s->samples[i - 1], &s->samples[i]) <= 0);
     if (sorted)
-        return;
-    qsort(s->samples, s->n, sizeof *s->samples, by_time);
+        return true;
+    if (!sort_runs(s, a))
+        return false;
     for (size_t i = 0; i < s->n; i++) {
         if (s->samples[i].sign < 0) {
             ASSERT(kept);
@@ -143,6 +181,7 @@ static void sort_samples(struct series *s)
         }
     }
     s->n = kept;
+    return true;
 }
 
 static int by_labels(const void *a, const void *b, void *sets)
@@ -152,15 +191,17 @@ static int by_labels(const void *a, const void *b, void *sets)
     return labels_cmp(ls->at[x->set], ls->at[y->set]);
 }
 
-void tally_finish(struct tally *t)
+bool tally_finish(struct tally *t)
 {
+    bool ok = true;
     for (size_t i = 0; i < t->n; i++) {
         tidy(&t->series[i].add);
         tidy(&t->series[i].sub);
-        sort_samples(&t->series[i]);
+        ok = ok && sort_samples(&t->series[i], t->a);
     }
     if (t->n)
         qsort_r(t->series, t->n, sizeof *t->series, by_labels, t->sets);
     t->series_of = NULL; /* it would name other places now */
     t->n_series_of = t->cap_series_of = 0;
+    return ok;
 }

@@ -42,4 +42,4 @@ MUST_USE bool tally_rows(struct tally *t, size_t series, size_t first, size_t la
 MUST_USE bool tally_sample(struct tally *t, size_t series, const struct sample *s);
 MUST_USE bool tally_join(struct tally *t, const struct tally *other);
 /* Puts all in order, for the steps: series by their labels, too. */
-void tally_finish(struct tally *t);
+MUST_USE bool tally_finish(struct tally *t);
