@@ -471,6 +471,8 @@ TEST(stats_name_every_member)
         "\"querier\":{\"store\":{\"totalChunksRef\":9,", "\"decompressedLines\":7,", "\"headChunkLines\":3,",
         "\"ingester\":{\"totalReached\":1,", "\"cache\":{\"chunk\":{\"entriesFound\":0,", "\"instantMetricResult\":{",
         "\"index\":{\"totalChunks\":9,\"postFilterChunks\":4,\"shardsDuration\":0,\"usedBloomFilters\":true}",
+        "\"weir\":{\"streams\":0,", "\"blocks\":9,\"blocksOutsideTime\":0,", "\"blocksFilteredOut\":5,", "\"rowsConsidered\":10,",
+        "\"rowsAfterPipeline\":4}",
     };
     struct logql_result r = {.kind = LOGQL_VECTOR, .n_series = 1, .series = &(struct logql_series){.n = 0}, .exec_s = 0.5,
                              .lines_after_filter = 4,

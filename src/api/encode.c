@@ -234,7 +234,16 @@ static void put_stats(struct buf *out, const struct logql_result *r, const struc
     PUT_MEMBERS(out, {"totalChunks", s->blocks_total},
                 {"postFilterChunks", s->blocks_total - MIN(s->blocks_total, s->blocks_pruned_filter)},
                 {"shardsDuration", 0});
-    buf_fmt(out, ",\"usedBloomFilters\":%s}}", s->blocks_pruned_filter ? "true" : "false");
+    buf_fmt(out, ",\"usedBloomFilters\":%s},\"weir\":{", s->blocks_pruned_filter ? "true" : "false");
+    PUT_MEMBERS(out, {"streams", s->streams}, {"streamsReturned", s->streams_returned}, {"parts", s->parts},
+                {"headChunks", s->head_chunks}, {"blocks", s->blocks_total}, {"blocksOutsideTime", s->blocks_pruned_time},
+                {"blocksWithoutStreams", s->blocks_pruned_stream}, {"blocksOpened", s->blocks_decoded},
+                {"blocksFilteredOut", s->blocks_pruned_filter}, {"blocksLinesRead", s->blocks_lines},
+                {"blocksMetadataRead", s->blocks_metadata}, {"blocksDamaged", s->blocks_damaged},
+                {"rowsConsidered", s->rows_considered}, {"bytesConsidered", s->bytes_considered},
+                {"rowsGiven", s->rows_returned}, {"rowsCopies", s->duplicates}, {"bytesRead", s->bytes_stored_read},
+                {"bytesDecoded", s->bytes_decoded}, {"metadataBytes", s->metadata_bytes}, {"rowsAfterPipeline", r->lines_after_filter});
+    buf_sv(out, SV("}}"));
 }
 
 /* ---- the envelope ---- */

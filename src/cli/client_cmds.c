@@ -20,7 +20,7 @@
 struct client_options {
     char *addr, *org_id, *since, *from, *to, *output, *step;
     uint64_t limit;
-    bool forward, instant;
+    bool forward, instant, explain;
     int64_t timeout;
 };
 static const struct option client_table[] = {
@@ -38,6 +38,7 @@ static const struct option query_table[] = {
     OPT(BOOL, struct client_options, forward, "false", "oldest first"),
     OPT(BOOL, struct client_options, instant, "false", "evaluate a metric query at one instant (--to, or now)"),
     OPT_ARG(STR, struct client_options, step, NULL, "15s", "distance between the points of a metric query"),
+    OPT(BOOL, struct client_options, explain, "false", "say what was read for the answer, instead of the answer"),
     OPT_ARG(STR, struct client_options, output, "table", "table|raw|jsonl", "how to print"),
     {0},
 };
@@ -313,6 +314,56 @@ static void print_series(struct json result, struct buf *out)
     }
 }
 
+/* ---- what a query cost ---- */
+
+static double stat_of(struct json stats, const char *group, const char *name)
+{
+    struct json g, v;
+    return json_get(stats, sv_of(group), &g) && json_get(g, sv_of(name), &v) ? json_double(v) : 0;
+}
+
+/* 1234567 as "1,234,567". */
+static void put_count(struct buf *out, double n)
+{
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, "%.0f", n);
+    for (int i = 0; i < len; i++)
+        buf_fmt(out, "%s%c", i && (len - i) % 3 == 0 ? "," : "", digits[i]);
+}
+
+/* "name  text with # for each number", the numbers from the server's own statistics. */
+static void put_explained(struct buf *out, struct json stats, const char *title, const char *text, const char *const *names)
+{
+    buf_fmt(out, "%-9s", title);
+    for (; *text; text++) {
+        if (*text == '#')
+            put_count(out, stat_of(stats, "weir", *names++));
+        else
+            buf_char(out, *text);
+    }
+    buf_char(out, '\n');
+}
+#define EXPLAIN(title, text, ...) put_explained(out, stats, title, text, (const char *const[]){__VA_ARGS__})
+
+static bool print_explained(struct json data, const struct client_options *o, struct buf *out, struct err *e)
+{
+    struct json stats, weir;
+    if (!json_get(data, SV("stats"), &stats) || !json_get(stats, SV("weir"), &weir))
+        return err_set(e, ERR_UNSUPPORTED, "%s does not say what it read (--explain needs a Weir server)", o->addr);
+    EXPLAIN("streams", "# chosen, # of them in what was read", "streams", "streamsReturned");
+    EXPLAIN("sources", "# parts, # chunks in memory", "parts", "headChunks");
+    EXPLAIN("blocks", "#: # outside the time range, # without the streams, # opened", "blocks", "blocksOutsideTime",
+            "blocksWithoutStreams", "blocksOpened");
+    EXPLAIN("", "  of these # filtered out; lines read from #, metadata from #; # damaged", "blocksFilteredOut", "blocksLinesRead",
+            "blocksMetadataRead", "blocksDamaged");
+    EXPLAIN("rows", "# considered, # passed the scan's filters, # the query's; # copies left out", "rowsConsidered", "rowsGiven",
+            "rowsAfterPipeline", "rowsCopies");
+    EXPLAIN("bytes", "# of lines considered; # read from parts, # made of them in memory", "bytesConsidered", "bytesRead", "bytesDecoded");
+    buf_fmt(out, "%-9s%.1f ms, and %.1f ms waiting\n", "time", stat_of(stats, "summary", "execTime") * 1e3,
+            stat_of(stats, "summary", "queueTime") * 1e3);
+    return true;
+}
+
 static bool print_query(struct json root, const struct client_options *o, struct buf *out, struct err *e)
 {
     struct json data, type, result;
@@ -320,6 +371,8 @@ static bool print_query(struct json root, const struct client_options *o, struct
         !json_get(data, SV("result"), &result) || json_kind(type) != JSON_STRING)
         return err_set(e, ERR_PARSE, "%s: the answer is not a Loki query result", o->addr);
     sv kind = json_string(type);
+    if (o->explain)
+        return print_explained(data, o, out, e);
     if (sv_eq(kind, SV("streams")))
         return print_streams(result, o, out, e);
     if (sv_eq(kind, SV("scalar")))

@@ -43,7 +43,7 @@ static bool give(struct each *x, unsigned slot, const struct run *r, int sign, c
     bool lengths = x->pl.rq.columns & (SCAN_LINES | SCAN_LENGTHS);
     struct scan_rows rows = {.sign = sign, .n = n, .at = at, .ts = r->c->ts, .stream = r->c->stream, .streams = r->streams,
                              .n_streams = r->c->n_streams, .keys = r->keys, .order = r->order,
-                             .line_end = lengths ? r->c->line_end : NULL, .lines = r->c->lines, .c = r->c};
+                             .line_end = lengths ? r->c->line_end : NULL, .lines = x->pl.rq.columns & SCAN_LINES ? r->c->lines : NULL, .c = r->c};
     x->pl.hands[slot].stats.rows_returned += (uint64_t)(int64_t)sign * n;
     return x->sink->rows(x->sink->ctx, slot, &rows, e);
 }

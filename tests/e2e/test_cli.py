@@ -105,6 +105,16 @@ def filled(house):
     return store.address['api']
 
 
+def test_query_explains_itself(filled):
+    r = weir('query', '--addr', filled, '--explain', '{service_name="till"} |= "error"')
+    assert r.returncode == 0, r.stderr
+    words = dict(line.split(None, 1) for line in r.stdout.splitlines() if not line.startswith(' '))
+    assert list(words) == ['streams', 'sources', 'blocks', 'rows', 'bytes', 'time'], r.stdout
+    considered, passed = (int(words['rows'].split(',')[i].split()[0]) for i in (0, 1))
+    lines = weir('query', '--addr', filled, '--output', 'raw', '{service_name="till"}', '--limit', 1000).stdout.splitlines()
+    assert considered == len(lines) and passed == sum('error' in line for line in lines) and 0 < passed < considered
+
+
 def test_query_prints_lines(filled):
     r = weir('query', '--addr', filled, '{service_name="till"} |= "error"')
     assert r.returncode == 0 and r.stdout.count('error ') == 3, r.stdout + r.stderr
