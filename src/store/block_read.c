@@ -72,6 +72,25 @@ void part_reader_forget(struct part_reader *r, uint32_t block)
     (void)!posix_fadvise(r->fd, (off_t)b->offset, (off_t)n, POSIX_FADV_DONTNEED); /* advice: nothing hangs on it */
 }
 
+bool part_read_stored(struct part_reader *r, uint32_t block, struct buf *to, struct err *e)
+{
+    const struct part_block *b = &r->p->blocks[block];
+    uint64_t n = 0;
+    for (int i = 0; i < COL_COUNT; i++)
+        n += b->stored[i];
+    char *room = buf_reserve(to, n);
+    if (!room)
+        return buf_ok(to, e);
+    if (!io_pread_all(r->fd, room, n, b->offset, r->p->name, e))
+        return false;
+    r->bytes += n;
+    for (int i = 0; i < COL_COUNT; room += b->stored[i++])
+        if (b->stored[i] && !page_intact(sv_make(room, b->stored[i]), b->rows))
+            return err_set(e, ERR_CORRUPT, "part '%s': a page of block %u is damaged", r->p->name, block);
+    to->n += n;
+    return true;
+}
+
 /* One column of a block into *raw; one without a page is empty. */
 static bool column_into(struct part_reader *r, const struct part_block *b, enum part_column col, enum page_encoding enc,
                         struct buf *raw, struct err *e)

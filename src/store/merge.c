@@ -348,6 +348,7 @@ static void count_merge(struct store *st, const struct merge_result *r)
 {
     metric_add(st->m.merges, 1);
     metric_add(st->m.merge_rows, (int64_t)r->rows_out);
+    metric_add(st->m.merge_copied, (int64_t)r->rows_copied);
     metric_add(st->m.merge_read, (int64_t)r->bytes_in);
     metric_add(st->m.merge_written, (int64_t)r->bytes_out);
     metric_add(st->m.duplicates, (int64_t)r->duplicates);

@@ -1,6 +1,7 @@
 /* merge_rows.c - see merge_rows.h. For each stream, the inputs that have it are merged by time. While one input's next row is
  * earlier than all others', its rows go through without a look at their content: rows of one part differ from each other. Only rows
- * of one time from several inputs are compared. */
+ * of one time from several inputs are compared. And when that goes for a whole block of one stream, its pages are copied as they are:
+ * so what is merged from large parts costs next to nothing. */
 #include "store/merge_rows.h"
 #include "base/io.h"
 #include "base/varint.h"
@@ -38,8 +39,8 @@ struct merger {
     struct part_tail tail;
     uint64_t ids[MERGE_INPUTS_MAX];
     size_t table_bytes;
-    uint64_t part_rows;         /* of the output at hand */
     uint64_t bytes_told;        /* of it, that tick() was told */
+    struct buf stored;          /* the block being copied */
     VEC(struct retired) retired;
     uint32_t blocks_seen;
     bool comparing;             /* `seen` points into blocks */
@@ -119,19 +120,35 @@ static bool load(struct merger *m, struct input *in, struct err *e)
     return tick(m, in, e);
 }
 
-/* Makes the next row be there, and checks that it is the stream's. */
-static bool ready(struct merger *m, struct input *in, struct err *e)
+/* Is the next row the first of a block that has no other stream? Its time is then known without reading. */
+static bool at_block(const struct input *in)
 {
+    const struct part_block *b = &in->p->blocks[in->block];
+    return !in->c && !in->row && in->block < in->p->n_blocks && b->first == in->ordinal && b->last == in->ordinal;
+}
+
+/* Makes the next row be there, and checks that it is the stream's. */
+static bool row_ready(struct merger *m, struct input *in, struct err *e)
+{
+    bool guessed = at_block(in);
     if (!in->c && !load(m, in, e))
         return false;
+    if (guessed && in->c->ts[0] != in->p->blocks[in->block].min_ts)
+        return err_set(e, ERR_CORRUPT, "part '%s': times of block %u are not in order", in->p->name, in->block);
     if (in->p->blocks[in->block].first + in->c->stream[in->row] == in->ordinal)
         return true;
     return err_set(e, ERR_CORRUPT, "part '%s': rows of block %u are not in the table's order", in->p->name, in->block);
 }
 
+/* Makes its time be there. */
+static bool ready(struct merger *m, struct input *in, struct err *e)
+{
+    return at_block(in) || row_ready(m, in, e);
+}
+
 static int64_t time_of(const struct input *in)
 {
-    return in->c->ts[in->row];
+    return in->c ? in->c->ts[in->row] : in->p->blocks[in->block].min_ts;
 }
 
 static bool step(struct merger *m, struct input *in, struct err *e)
@@ -186,7 +203,7 @@ static bool part_begin(struct merger *m, struct err *e)
     *room = atomic_fetch_add(m->job->next_id, 1);
     if (m->ret->ids.n > 1)
         o.reserve = 0; /* the first has asked for all */
-    m->table_bytes = m->part_rows = m->bytes_told = m->blocks_seen = 0;
+    m->table_bytes = m->bytes_told = m->blocks_seen = 0;
     return part_writer_open(m->job->dirfd, *room, &o, &m->w, e);
 }
 
@@ -227,7 +244,6 @@ static bool put(struct merger *m, const struct chunk *c, uint32_t row, struct er
     }
     if ((!m->begun && !stream_begin(m, e)) || !part_writer_row(m->w, c, row, e))
         return false;
-    m->part_rows++;
     m->ret->rows_out++;
     if (part_writer_blocks(m->w) != m->blocks_seen) {
         m->blocks_seen = part_writer_blocks(m->w);
@@ -265,6 +281,33 @@ static void drop_ended(struct merger *m)
     m->n_members = kept;
 }
 
+/* May the next block go through as it is? All of it must be the stream's, earlier than what others have, and worth a block. */
+static bool copies(const struct merger *m, const struct input *in, int64_t until, bool alone)
+{
+    const struct part_block *b = &in->p->blocks[in->block];
+    return at_block(in) && in->p->columns && b->rows <= in->left && b->min_ts >= m->cutoff && (alone || b->max_ts < until) &&
+           (b->rows >= PART_BLOCK_ROWS / 2 || b->line_bytes >= PART_BLOCK_BYTES / 2);
+}
+
+static bool copy(struct merger *m, struct input *in, struct err *e)
+{
+    const struct part_block *b = &in->p->blocks[in->block];
+    buf_reset(&m->stored);
+    if (!part_read_stored(in->rd, in->block, &m->stored, e) || (!m->begun && !stream_begin(m, e)) ||
+        !part_writer_block(m->w, b, buf_view(&m->stored), e))
+        return false;
+    if (m->job->writer.drop_cache)
+        part_reader_forget(in->rd, in->block);
+    m->ret->rows_in += b->rows;
+    m->ret->rows_out += b->rows;
+    m->ret->rows_copied += b->rows;
+    in->left -= b->rows;
+    in->block++;
+    m->blocks_seen = part_writer_blocks(m->w);
+    free_retired(m);
+    return tick(m, in, e) && (!in->left || ready(m, in, e));
+}
+
 /* All rows of time `ts`, which several members have: compared, the first accepted stays. */
 static bool merge_time(struct merger *m, int64_t ts, struct err *e)
 {
@@ -275,6 +318,8 @@ static bool merge_time(struct merger *m, int64_t ts, struct err *e)
         while (ok && m->member[i]->left && time_of(m->member[i]) == ts) {
             struct input *in = m->member[i];
             bool twice;
+            if (!row_ready(m, in, e))
+                return false;
             if (!dedup_row(&m->seen, ts, in->c, in->row, &twice))
                 return err_nomem(e);
             m->ret->duplicates += twice;
@@ -300,7 +345,9 @@ static bool merge_members(struct merger *m, struct err *e)
                 return false;
         } else {
             do {
-                if (!put(m, in->c, in->row, e) || !step(m, in, e))
+                bool ok = copies(m, in, until, alone) ? copy(m, in, e)
+                                                      : row_ready(m, in, e) && put(m, in->c, in->row, e) && step(m, in, e);
+                if (!ok)
                     return false;
             } while (in->left && (alone || time_of(in) < until));
         }
@@ -391,6 +438,7 @@ static void merger_done(struct merger *m)
     m->w = NULL;
     free_retired(m);
     vec_done(&m->retired);
+    buf_done(&m->stored);
     dedup_done(&m->seen);
 }
 

@@ -28,6 +28,7 @@ struct merge_job {
 struct merge_result {
     VEC(uint64_t) ids; /* parts written; none when no row is left */
     uint64_t rows_in, rows_out, duplicates, expired;
+    uint64_t rows_copied;         /* of those out: blocks that went through as they were */
     uint64_t bytes_in, bytes_out; /* of files */
     uint64_t memory_peak;         /* of blocks */
 };

@@ -129,6 +129,42 @@ TEST(many_streams_and_blocks)
     fixture_done(&f);
 }
 
+/* Parts of some MB of one stream, and a second one whose rows stand between: where times do not overlap blocks are copied. */
+TEST(whole_blocks_are_copied)
+{
+    enum { ROWS_EACH = 1200 };
+    for (int overlap = 0; overlap < 3; overlap++) { /* not, at one time, all over */
+        struct fixture f;
+        struct err e = {0};
+        static char lines[ROWS_EACH][2000];
+        fixture_config(&f);
+        REQUIRE(fixture_open(&f));
+        for (int p = 0; p < 3; p++) {
+            struct rec *r = calloc(ROWS_EACH, sizeof *r);
+            for (int i = 0; i < ROWS_EACH; i++) {
+                memset(lines[i], 'a' + i % 26, sizeof lines[i] - 1);
+                int n = snprintf(lines[i], 60, "part %d row %d of a request %d", p, i, i * 7919 % 1000);
+                lines[i][n] = ' ';
+                r[i].line = lines[i];
+                r[i].ts = overlap == 2 ? 1 + i : 1 + p * (ROWS_EACH - (overlap == 1)) + i;
+            }
+            CHECK_EQ(push_records(f.st, "fat", r, ROWS_EACH).code, PUSH_SENT);
+            CHECK_EQ(push_records(f.st, "thin", r, 10).code, PUSH_SENT);
+            CHECK_OK(store_flush(f.st, &e), &e);
+            free(r);
+        }
+        merge_and_compare(&f, 0, 3);
+        CHECK_EQ(parts_of(&f), 1);
+        int64_t copied = metric_value(f.st->m.merge_copied);
+        if (overlap == 2)
+            CHECK_EQ(copied, 0);
+        else
+            CHECK(copied > ROWS_EACH && copied < 3 * ROWS_EACH);
+        merge_and_compare(&f, 0, 1); /* what was copied is read as well as what was not */
+        fixture_done(&f);
+    }
+}
+
 TEST(files_stay_as_long_as_a_scan_reads_them)
 {
     struct fixture f;

@@ -94,6 +94,12 @@ bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv
     return true;
 }
 
+bool page_intact(sv bytes, uint32_t rows)
+{
+    return bytes.n >= PAGE_HEAD && get_le32(bytes.p + 12) == bytes.n - PAGE_HEAD && get_le32(bytes.p + 4) == rows &&
+           page_hash((const uint8_t *)bytes.p, sv_from(bytes, PAGE_HEAD)) == get_le64(bytes.p + 16);
+}
+
 bool page_read(struct page_reader *r, sv bytes, enum page_encoding enc, struct buf *raw, struct page_head *ret,
                struct err *e)
 {

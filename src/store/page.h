@@ -34,6 +34,8 @@ void page_writer_free(struct page_writer *w);
 MUST_USE bool page_write(struct page_writer *w, enum page_encoding enc, uint32_t rows, sv raw, struct buf *out,
                          uint32_t *ret_stored, struct err *e);
 
+/* Is `bytes` a page of so many rows, and nothing else, its checksum right? For who passes it on unread. */
+bool page_intact(sv bytes, uint32_t rows);
 /* Sets the checksum of a page whose header and body are in place; `n` bytes in all. */
 void page_seal(char *page, size_t n);
 

@@ -104,6 +104,8 @@ MUST_USE bool part_may_pass(struct part_reader *r, uint32_t block, const struct 
 /* One name's metadata; views as with chunk_key(). */
 MUST_USE bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv name, struct key_column *ret,
                             struct err *e);
+/* Appends the block's pages as they are stored, their checksums checked. */
+MUST_USE bool part_read_stored(struct part_reader *r, uint32_t block, struct buf *to, struct err *e);
 uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */
 /* The block will not be read again soon: the system need not keep its bytes in memory. */
 void part_reader_forget(struct part_reader *r, uint32_t block);

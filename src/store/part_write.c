@@ -166,6 +166,26 @@ bool part_writer_row(struct part_writer *w, const struct chunk *c, uint32_t row,
     return !full || block_end(w, e);
 }
 
+bool part_writer_block(struct part_writer *w, const struct part_block *b, sv stored, struct err *e)
+{
+    ASSERT(b->first == b->last);
+    if (!block_end(w, e))
+        return false;
+    struct part_stream *ps = &w->table.at[w->table.n - 1];
+    struct part_block *room = vec_push(&w->blocks);
+    if (!room)
+        return err_nomem(e);
+    *room = *b;
+    room->offset = part_writer_bytes(w);
+    room->first = room->last = (uint32_t)w->table.n - 1;
+    ps->rows += b->rows;
+    ps->bytes += b->line_bytes;
+    ps->min_ts = MIN(ps->min_ts, b->min_ts);
+    ps->max_ts = MAX(ps->max_ts, b->max_ts);
+    buf_sv(&w->file, stored);
+    return buf_ok(&w->file, e) && file_drain(w, WRITE_BYTES, e);
+}
+
 static void encode_streams(const struct part_writer *w, struct buf *out)
 {
     const struct tenant *last = NULL;

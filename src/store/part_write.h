@@ -21,6 +21,9 @@ MUST_USE bool part_writer_stream(struct part_writer *w, struct stream *st, uint6
 /* Its next row: row `row` of `c`. That no two are equal is the caller's business. `c` must live until part_writer_blocks() is
  * more than right after this call. */
 MUST_USE bool part_writer_row(struct part_writer *w, const struct chunk *c, uint32_t row, struct err *e);
+/* The stream's next rows: a block of a part of the format that is written now, as it is stored there, which has no other stream. The
+ * block at hand ends before it. */
+MUST_USE bool part_writer_block(struct part_writer *w, const struct part_block *b, sv stored, struct err *e);
 uint32_t part_writer_blocks(const struct part_writer *w); /* that are complete */
 uint64_t part_writer_bytes(const struct part_writer *w);  /* of the file so far */
 

@@ -157,6 +157,7 @@ static void metrics_make(struct store *st)
         {&st->m.merges, METRIC_COUNTER, "weir_store_merges_total", "Merges of parts."},
         {&st->m.merge_failures, METRIC_COUNTER, "weir_store_merge_failures_total", "Merges that failed; it is tried again."},
         {&st->m.merge_rows, METRIC_COUNTER, "weir_store_merge_rows_total", "Rows that merges wrote again."},
+        {&st->m.merge_copied, METRIC_COUNTER, "weir_store_merge_copied_rows_total", "Of those, rows in blocks copied as they were."},
         {&st->m.merge_read, METRIC_COUNTER, "weir_store_merge_read_bytes_total", "Size of the parts that were merged."},
         {&st->m.merge_written, METRIC_COUNTER, "weir_store_merge_written_bytes_total", "Size of what they became."},
         {&st->m.merge_deferred, METRIC_COUNTER, "weir_store_merge_deferred_total", "Merges put off for lack of free disk."},
