@@ -20,7 +20,6 @@
 #define JUDGE_NS (60 * NS_PER_S)
 #define RETRY_MIN_NS NS_PER_S
 #define RETRY_MAX_NS (300 * NS_PER_S)
-#define LARGE_BYTES (1ull << 30) /* of lines; what is larger is level 2 */
 enum { SYNC_BYTES = 16 << 20, NICE = 5 };
 
 struct swap { /* a catalog edit about parts, until it is in force */
@@ -72,6 +71,12 @@ static void survey_done(struct survey *s)
 static int64_t day_of(int64_t ts)
 {
     return ts / DAY_NS - (ts % DAY_NS < 0);
+}
+
+/* A merge to more than that is of the last level: its part is hardly merged again. */
+static uint64_t large_bytes(const struct store *st)
+{
+    return st->cfg->merge_max_bytes / 4;
 }
 
 static uint64_t raw_bytes(const struct part *p)
@@ -365,7 +370,7 @@ static bool make_swap(struct store *st, struct part *const *in, size_t n, bool l
         raw += raw_bytes(in[i]);
         stored += in[i]->file_bytes;
     }
-    struct run run = {.st = st, .large = raw > LARGE_BYTES, .looked_ns = clock_mono_ns()};
+    struct run run = {.st = st, .large = raw > large_bytes(st), .looked_ns = clock_mono_ns()};
     struct merge_job job = {
         .dirfd = st->parts_fd,
         .in = in,
@@ -513,7 +518,7 @@ static bool merge_small(struct store *st, struct err *e)
     struct err why = {0};
     bool found = true;
     l.idle_ns = INT64_MAX;
-    l.max_bytes = MIN(l.max_bytes, LARGE_BYTES);
+    l.max_bytes = large_bytes(st);
     while (found && st->cfg->merge)
         if (!merge_next(st, &l, &found, &why))
             break;

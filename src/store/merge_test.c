@@ -33,6 +33,15 @@ static size_t parts_of(struct fixture *f)
     return f->st->parts.parts.n;
 }
 
+static uint64_t stored(struct fixture *f)
+{
+    uint64_t rows = 0;
+    LOCK_SCOPED(&f->st->head.mu);
+    for (size_t i = 0; i < f->st->parts.parts.n; i++)
+        rows += f->st->parts.parts.at[i]->rows;
+    return rows;
+}
+
 static void push_flush(struct fixture *f, const struct rec *r, size_t n)
 {
     struct err e = {0};
@@ -556,6 +565,44 @@ TEST(short_of_disk_merging_stops_first_then_pushing)
     CHECK_OK(store_merge(f.st, true, &e), &e);
     CHECK_EQ(parts_of(&f), 1);
     check_filled(&f);
+    fixture_done(&f);
+}
+
+TEST(small_merges_go_before_a_large_one)
+{
+    enum { LARGE = 5, SMALL = 6 };
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.merge = true;
+    f.cfg.merge_max_bytes = 512 << 10;
+    f.cfg.merge_idle = 3600 * NS_PER_S;
+    REQUIRE(fixture_open(&f));
+    static char lines[LARGE][24000];
+    for (int i = 0; i < LARGE; i++) { /* the last makes the merge worth it */
+        for (size_t k = 0; k < sizeof lines[i] - 1; k++)
+            lines[i][k] = (char)('!' + rand_u64() % 90);
+        if (i == LARGE - 1) {
+            fixture_close(&f);
+            f.cfg.merge_max_rate = 15000; /* many seconds */
+            REQUIRE(fixture_open(&f));
+        }
+        push_flush(&f, &(struct rec){.ts = i + 1, .line = lines[i]}, 1);
+    }
+    int64_t until = clock_mono_ns() + 60 * NS_PER_S;
+    while (!metric_value(f.st->m.merge_running) && clock_mono_ns() < until)
+        usleep(1000);
+    for (int i = 0; i < SMALL; i++)
+        push_flush(&f, &(struct rec){.ts = 100 + i, .line = "x"}, 1);
+    bool beside = false;
+    while (!beside && metric_value(f.st->m.merge_running) && clock_mono_ns() < until) {
+        beside |= metric_value(f.st->m.merges) == 1 && metric_value(f.st->m.merge_running) == 1;
+        usleep(1000);
+    }
+    CHECK(beside);
+    fixture_close(&f); /* the large one need not end */
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(part_files(&f, false), parts_of(&f));
+    CHECK_EQ(stored(&f), LARGE + SMALL);
     fixture_done(&f);
 }
 
