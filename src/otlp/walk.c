@@ -243,10 +243,11 @@ static bool check_attrs(struct check *c, const struct place *in, const uint8_t *
 static bool check_scope_logs(struct check *c, const struct place *in, const uint8_t *at, const uint8_t *end)
 {
     struct place record = {in, "log_records", -1};
+    const uint8_t *first = at, *from = at;
     struct wire_field f;
     enum wire_got got;
     c->counts.scopes++;
-    while ((got = wire_next(&at, end, &f)) == WIRE_GOT) {
+    for (; (got = wire_next(&at, end, &f)) == WIRE_GOT; from = at) {
         switch (f.tag) {
         case WIRE_TAG(2, WIRE_LEN):
             record.index++;
@@ -254,6 +255,7 @@ static bool check_scope_logs(struct check *c, const struct place *in, const uint
                 return false;
             break;
         case WIRE_TAG(1, WIRE_LEN):
+            c->counts.unordered += from != first;
             if (!check_attrs(c, &(struct place){in, "scope", -1}, f.p, f.p + f.n, OTLP_SCOPE_ATTRS))
                 return false;
             break;
@@ -265,10 +267,11 @@ static bool check_scope_logs(struct check *c, const struct place *in, const uint
 static bool check_resource_logs(struct check *c, const struct place *in, const uint8_t *at, const uint8_t *end)
 {
     struct place scope = {in, "scope_logs", -1};
+    const uint8_t *first = at, *from = at;
     struct wire_field f;
     enum wire_got got;
     c->counts.resources++;
-    while ((got = wire_next(&at, end, &f)) == WIRE_GOT) {
+    for (; (got = wire_next(&at, end, &f)) == WIRE_GOT; from = at) {
         switch (f.tag) {
         case WIRE_TAG(2, WIRE_LEN):
             scope.index++;
@@ -276,6 +279,7 @@ static bool check_resource_logs(struct check *c, const struct place *in, const u
                 return false;
             break;
         case WIRE_TAG(1, WIRE_LEN):
+            c->counts.unordered += from != first;
             if (!check_attrs(c, &(struct place){in, "resource", -1}, f.p, f.p + f.n, OTLP_RESOURCE_ATTRS))
                 return false;
             break;
@@ -373,6 +377,18 @@ bool otlp_next_scope(struct otlp_iter *it, struct otlp_scope_logs *ret)
         else if (f.tag == WIRE_TAG(3, WIRE_LEN))
             ret->schema_url = wire_sv(&f);
     }
+    return true;
+}
+
+bool otlp_next_ordered_scope(struct otlp_iter *it, struct otlp_scope_logs *ret)
+{
+    struct wire_field f;
+    if (!next_of(&it->at, it->end, 2, &f))
+        return false;
+    *ret = (struct otlp_scope_logs){.raw = wire_sv(&f)};
+    const uint8_t *at = f.p, *end = f.p + f.n;
+    if (wire_next(&at, end, &f) == WIRE_GOT && f.tag == WIRE_TAG(1, WIRE_LEN))
+        ret->scope = wire_sv(&f);
     return true;
 }
 

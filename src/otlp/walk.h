@@ -22,6 +22,7 @@ struct otlp_limits {
 struct otlp_counts {
     uint32_t records, resources, scopes;
     uint32_t bad_ids; /* trace and span ids of a wrong length (empty ones are not) */
+    uint32_t unordered; /* resources and scopes that do not stand once and first in their message, as everybody writes them */
 };
 /* ERR_PARSE with pos and the path ("resource_logs[2].scope_logs[0].log_records[7].body: truncated"); ERR_LIMIT. */
 MUST_USE bool otlp_check(sv request, const struct otlp_limits *limits, struct otlp_counts *ret, struct err *e);
@@ -56,6 +57,8 @@ struct otlp_iter otlp_resources(sv request);
 bool otlp_next_resource(struct otlp_iter *it, struct otlp_resource_logs *ret);
 struct otlp_iter otlp_scopes(const struct otlp_resource_logs *r);
 bool otlp_next_scope(struct otlp_iter *it, struct otlp_scope_logs *ret);
+/* The same when none is unordered: its records are not passed over for what may stand behind them. No schema_url. */
+bool otlp_next_ordered_scope(struct otlp_iter *it, struct otlp_scope_logs *ret);
 struct otlp_iter otlp_records(const struct otlp_scope_logs *s);
 bool otlp_next_record(struct otlp_iter *it, struct otlp_record *ret);
 /* The same in two steps. */

@@ -43,6 +43,7 @@ static struct name *name_new(struct ingest_run *run, sv raw, bool fixed)
         return NULL;
     *room = n;
     n->id = (uint32_t)run->name_list.n - 1;
+    n->raw = raw;
     n->fixed = fixed;
     if (rules_name(raw, &run->names_mem, &n->text, &bad))
         return n;
@@ -99,9 +100,10 @@ void run_forget_names(struct ingest_run *run)
         return;
     map_done(&run->names);
     arena_reset(&run->names_mem);
-    run->name_list.n = 0;
+    run->name_list.n = run->slots.n = 0;
     memset(run->fixed, 0, sizeof run->fixed);
     memset(run->plans, 0, sizeof run->plans);
+    run->plan = NULL;
     next_epoch(run);
 }
 
@@ -385,6 +387,7 @@ bool run_settle(struct ingest_run *run)
 
 bool run_begin(struct ingest_run *run, const struct source *src)
 {
+    run->n_before = run->slots.n;
     run->slots.n = 0;
     if (run->base == src)
         return true;
@@ -457,7 +460,7 @@ static bool word_fault(sv request, struct err *e)
     return false;
 }
 
-bool ingest_count(const struct ingest_request *rq, uint64_t max, uint64_t *ret, struct err *e)
+bool ingest_count(struct ingest_request *rq, uint64_t max, uint64_t *ret, struct err *e)
 {
     /* resource_logs, scope_logs, log_records; streams, entries */
     static const uint32_t otlp[] = {WIRE_TAG(1, WIRE_LEN), WIRE_TAG(2, WIRE_LEN), WIRE_TAG(2, WIRE_LEN)},
@@ -471,6 +474,7 @@ bool ingest_count(const struct ingest_request *rq, uint64_t max, uint64_t *ret, 
         if (!otlp_check(rq->bytes, &(struct otlp_limits){.not_records = true}, &counts, NULL))
             return word_fault(rq->bytes, e);
         *ret = counts.records;
+        rq->ordered = !counts.unordered;
     }
     return true;
 }
@@ -587,6 +591,7 @@ bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct e
     run->record = 0;
     run->next_refused = 0;
     run->err = (struct err){0};
+    run->plan = NULL; /* rules may differ */
     bounds_set(run);
     next_epoch(run);
     bool ok = (rq->loki ? ingest_loki : ingest_otlp)(run, &run->err) && chunk_close(run);

@@ -19,6 +19,7 @@ struct ingest_request {
     sv bytes;
     bool loki;               /* logproto.PushRequest, else ExportLogsServiceRequest */
     bool check;              /* OTLP: ingest_count() alone has looked at the bytes; else otlp_check() has, or they were taken once */
+    bool ordered;            /* ingest_count() found resources and scopes where they always are */
     unsigned rules;
     int64_t arrived_wall_ns; /* the time of records that have none */
     const struct store_config *limits; /* NULL: replay */
@@ -42,7 +43,7 @@ void ingest_pool_free(struct ingest_pool *p); /* NULL is fine */
 
 /* How many records the request holds; of a checked one, counted until more than `max` are found, and an end that cannot be read
  * holds none. Costs little: fields are passed over, not read. False: what is around the records is malformed (ERR_PARSE). */
-MUST_USE bool ingest_count(const struct ingest_request *rq, uint64_t max, uint64_t *ret, struct err *e);
+MUST_USE bool ingest_count(struct ingest_request *rq, uint64_t max, uint64_t *ret, struct err *e);
 
 /* False: nothing of the request is taken. ERR_PARSE: malformed (labels that do not parse, too); ERR_NOMEM. */
 MUST_USE bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct err *e);

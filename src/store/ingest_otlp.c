@@ -22,11 +22,21 @@ struct pair_list {
     size_t flat_bytes; /* of the names made for it */
 };
 
-/* Two digits at a time: a nanosecond time is formatted for nearly every record. */
+/* Two digits at a time: a number is formatted for nearly every record. */
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354"
+                            "5556575859606162636465666768697071727374757677787980818283848586878889909192939495969798" "99";
+
+void eight_digits(uint32_t v, char to[static 8])
+{
+    uint32_t high = v / 10000, low = v % 10000;
+    memcpy(to, &pairs[high / 100 * 2], 2);
+    memcpy(to + 2, &pairs[high % 100 * 2], 2);
+    memcpy(to + 4, &pairs[low / 100 * 2], 2);
+    memcpy(to + 6, &pairs[low % 100 * 2], 2);
+}
+
 sv number_digits(uint64_t v, char to[static NUMBER_MAX])
 {
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354"
-                                "5556575859606162636465666768697071727374757677787980818283848586878889909192939495969798" "99";
     char *p = to + NUMBER_MAX;
     for (; v >= 100; v /= 100)
         memcpy(p -= 2, &pairs[v % 100 * 2], 2);
@@ -282,15 +292,21 @@ static inline bool stream_for(struct ingest_run *run, struct level_streams *ls, 
     return stream_find(run, ls, level, ret);
 }
 
-sv hex_text(sv id, struct arena *a)
+sv hex_digits(sv id, char to[static 32])
 {
     static const char hex[] = "0123456789abcdef";
-    char *out = arena_alloc(a, id.n * 2);
-    for (size_t i = 0; out && i < id.n; i++) {
-        out[2 * i] = hex[(unsigned char)id.p[i] >> 4];
-        out[2 * i + 1] = hex[id.p[i] & 15];
+    for (size_t i = 0; i < MIN(id.n, (size_t)16); i++) {
+        unsigned char c = (unsigned char)id.p[i];
+        to[2 * i] = hex[c >> 4];
+        to[2 * i + 1] = hex[c & 15];
     }
-    return out ? sv_make(out, id.n * 2) : SV_NULL;
+    return sv_make(to, 2 * MIN(id.n, (size_t)16));
+}
+
+static sv hex_text(sv id, struct arena *a)
+{
+    char digits[32];
+    return arena_sv(a, hex_digits(id, digits));
 }
 
 static bool fixed_text(struct ingest_run *run, enum fixed_name f, sv text)
@@ -394,7 +410,7 @@ bool ingest_otlp(struct ingest_run *run, struct err *e)
     while (otlp_next_resource(&resources, &rl)) {
         struct otlp_iter scopes = otlp_scopes(&rl);
         struct otlp_scope_logs sl;
-        while (otlp_next_scope(&scopes, &sl)) {
+        while (run->rq->ordered ? otlp_next_ordered_scope(&scopes, &sl) : otlp_next_scope(&scopes, &sl)) {
             run_forget_names(run);
             SCOPED(source_unref) struct source *src = source_for(run, rl.resource, sl.scope);
             if (!src)

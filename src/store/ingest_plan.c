@@ -102,9 +102,22 @@ static bool plan_make(struct ingest_run *run, const struct source *src, uint64_t
     return true;
 }
 
+static inline bool same_names(const uint32_t *a, const uint32_t *b, size_t n)
+{
+    size_t i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i == n;
+}
+
 bool run_plan(struct ingest_run *run, const struct source *src, const struct plan **ret)
 {
     size_t n = run->slots.n;
+    const struct plan *last = run->plan;
+    if (last && last->source == src->serial && last->n_slots == n && same_names(last->names, run->slots.at, n)) {
+        *ret = last;
+        return true;
+    }
     uint64_t key = hash_seed ^ src->serial * 64 ^ run->rq->rules;
     for (size_t i = 0; i < n; i++) {
         key = (key ^ run->slots.at[i]) * 0x9e3779b97f4a7c15u;
@@ -112,12 +125,12 @@ bool run_plan(struct ingest_run *run, const struct source *src, const struct pla
     }
     struct plan **at = &run->plans[key % PLAN_SLOTS], *p = *at;
     if (p && p->key == key && p->source == src->serial && p->n_slots == n &&
-        (!n || memcmp(p->names, run->slots.at, n * sizeof *p->names) == 0)) {
-        *ret = p;
+        same_names(p->names, run->slots.at, n)) {
+        *ret = run->plan = p;
         return true;
     }
     if (!plan_make(run, src, key, at))
         return false;
-    *ret = *at;
+    *ret = run->plan = *at;
     return true;
 }

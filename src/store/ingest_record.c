@@ -108,8 +108,9 @@ static enum record_read add_id(const struct reading *rd, struct seen *place, con
         return READ_DONE; /* no id at all (walk.h (4)) */
     if (!run_fixed_name(run, which, &name))
         return READ_FAILED;
-    struct label l = {name->text, hex_text(f->content, &run->row_mem)};
-    if (!l.value.p || !chunk_builder_new_pair(&run->b, l, &pair)) {
+    char hex[32];
+    struct label l = {name->text, hex_digits(f->content, hex)};
+    if (!chunk_builder_new_pair(&run->b, l, &pair)) {
         err_nomem(&run->err);
         return READ_FAILED;
     }
@@ -140,6 +141,17 @@ static bool plain_attribute(sv kv, sv *ret_key, sv *ret_value)
     return plain_value(*ret_value);
 }
 
+/* The name that stood here in the row before: a value that is new seldom has a new name. */
+static bool name_as_before(const struct ingest_run *run, sv key, const struct name **ret)
+{
+    size_t n = run->slots.n;
+    const struct name *name = n < run->n_before ? run->name_list.at[run->slots.at[n]] : NULL;
+    if (!name || name->fixed || !sv_eq(name->raw, key))
+        return false;
+    *ret = name;
+    return true;
+}
+
 static enum record_read add_attribute(const struct reading *rd, struct seen *place, const struct field *f)
 {
     struct ingest_run *run = rd->run;
@@ -148,7 +160,7 @@ static enum record_read add_attribute(const struct reading *rd, struct seen *pla
     sv key, value;
     if (!plain_attribute(f->content, &key, &value))
         return READ_OTHERWISE;
-    if (!run_name(run, key, &name, &bad))
+    if (!name_as_before(run, key, &name) && !run_name(run, key, &name, &bad))
         return run->err.code ? READ_FAILED : READ_OTHERWISE;
     return add_text(rd, place, f, name, value_text(value, &run->row_mem));
 }
@@ -178,15 +190,32 @@ static __attribute__((noinline)) enum record_read add_new(const struct reading *
 
 /* ---- records ---- */
 
+/* The digits of a time, of which most are those of the time before. */
+static inline sv clock_text(struct ingest_run *run, uint64_t ns)
+{
+    enum { LOW = 100000000 };
+    uint64_t high = ns / LOW;
+    if (high != run->clock.high || !high) {
+        char to[NUMBER_MAX];
+        sv digits = number_digits(high ? high : ns, to);
+        memcpy(run->clock.digits, digits.p, digits.n);
+        run->clock.n = digits.n;
+        run->clock.high = high;
+        if (!high)
+            return sv_make(run->clock.digits, digits.n);
+    }
+    eight_digits((uint32_t)(ns % LOW), run->clock.digits + run->clock.n);
+    return sv_make(run->clock.digits, run->clock.n + 8);
+}
+
 /* New in nearly every record, unless a clock stands still. */
 static bool add_observed(struct ingest_run *run, uint64_t ns)
 {
     const struct name *name;
-    char digits[NUMBER_MAX];
     if (!run_fixed_name(run, FIXED_OBSERVED, &name))
         return false;
     if (run->observed.epoch != run->epoch || run->observed.ns != ns) {
-        struct label l = {name->text, number_digits(ns, digits)};
+        struct label l = {name->text, clock_text(run, ns)};
         if (!chunk_builder_new_pair(&run->b, l, &run->observed.pair))
             return err_nomem(&run->err);
         run->observed.ns = ns;

@@ -118,11 +118,18 @@ static void put_fields(struct buf *b)
         put_id(b, 10, 8);
     }
     if (rnd(3))
-        otlp_put_fixed64(b, 11, rnd(5) + 2000);
+        otlp_put_fixed64(b, 11, (rnd(2) ? 2000 : 1795875299900000000u) + rnd(5) * 49999999);
     if (rnd(6) == 0)
         otlp_put_bytes(b, 12, ANY(SV("event"), SV("")));
     if (rnd(40) == 0)
         otlp_put_bytes(b, 12, SV("twice"));
+}
+
+static void put_scope(struct buf *b, sv name)
+{
+    size_t scope = otlp_open(b, 1);
+    otlp_put_bytes(b, 1, name);
+    otlp_close(b, scope);
 }
 
 /* The same request twice: *odd with what makes its records unusual. */
@@ -141,6 +148,10 @@ static void put_request(struct buf *plain, struct buf *odd)
         otlp_close(both[k], res);
         sl[k] = otlp_open(both[k], 2);
     }
+    uint64_t scopes = rnd(10) ? 1 : 2; /* in front, behind, or both */
+    bool in_front = rnd(5);
+    for (int k = 0; k < 2 && in_front; k++)
+        put_scope(both[k], SV("first"));
     for (uint64_t i = 1 + rnd(40); i-- > 0;) {
         struct buf fields = {0};
         put_fields(&fields);
@@ -154,6 +165,8 @@ static void put_request(struct buf *plain, struct buf *odd)
         buf_done(&fields);
     }
     for (int k = 0; k < 2; k++) {
+        if (scopes == 2 || !in_front)
+            put_scope(both[k], SV("last"));
         otlp_close(both[k], sl[k]);
         otlp_close(both[k], rl[k]);
     }

@@ -4,14 +4,16 @@
 #include "store/hash.h"
 #include "store/ingest.h"
 
-struct name { /* of metadata, normalised */
-    sv text;
+struct name { /* of metadata */
+    sv raw, text;          /* as it came; as it is kept */
     const struct err *bad; /* NULL: fine */
     uint32_t id;           /* place in run->name_list */
     bool fixed;            /* of one of a record's fixed fields: wins over an attribute of that name */
 };
 enum fixed_name { FIXED_OBSERVED, FIXED_SEVERITY_NUMBER, FIXED_SEVERITY_TEXT, FIXED_DROPPED, FIXED_FLAGS, FIXED_TRACE_ID, FIXED_SPAN_ID,
                   FIXED_EVENT_NAME, FIXED_NAMES };
+
+enum { NUMBER_MAX = 20 };
 
 /* What bytes of the request became, to find them again: a small table in which a newcomer takes the place of who was there. */
 enum { SEEN_BITS = 12, SEEN_MAX_BYTES = 255, LEVELS_SEEN = 8 };
@@ -43,9 +45,12 @@ struct ingest_run {
     VEC(uint32_t) ids;
     size_t n_base;
     VEC(uint32_t) slots;     /* name of each slot */
+    size_t n_before;         /* slots of the row before, whose names are there until they are overwritten */
+    const struct plan *plan; /* of the row before; NULL: none */
     uint16_t epoch;          /* of the chunk being built: what is below was seen in it */
     struct seen *seen;
     struct { uint64_t ns; uint32_t pair; uint16_t epoch; } observed;
+    struct { uint64_t high; size_t n; char digits[NUMBER_MAX]; } clock; /* of the time before: all but its last eight digits stay for a while */
     struct { const char *word; uint32_t pair; uint16_t epoch; } levels[LEVELS_SEEN];
     uint32_t record;         /* number of the record in the request */
     int64_t oldest_ns, newest_ns; /* bounds of a row */
@@ -108,10 +113,10 @@ enum record_read record_read(struct ingest_run *run, sv raw, struct otlp_record 
 /* The text of a value; numbers and other made texts live in `a`. p NULL: out of memory. */
 sv value_text(sv any_value, struct arena *a);
 sv number_text(uint64_t v, struct arena *a);
-enum { NUMBER_MAX = 20 };
 sv number_digits(uint64_t v, char to[static NUMBER_MAX]);
 sv severity_text(int32_t v, struct arena *a);
-sv hex_text(sv id, struct arena *a);
+void eight_digits(uint32_t v, char to[static 8]); /* zeros in front; below 10^8 */
+sv hex_digits(sv id, char to[static 32]);         /* of 16 bytes at most */
 
 /* Puts the record (its slots, the source's pairs, time, line) into the chunk unless a limit refuses it. False: run->err. */
 MUST_USE bool run_row(struct ingest_run *run, const struct source *src, struct stream *st, int64_t ts, sv line,

@@ -343,7 +343,7 @@ static bool disk_has_room(const struct store *st, struct err *e)
 
 /* Memory a request may take, known only afterwards: texts are seldom more than three times its bytes, but a row has columns
  * even where its record is two bytes long. */
-static bool admit(struct push *p, const struct ingest_request *rq, struct err *e)
+static bool admit(struct push *p, struct ingest_request *rq, struct err *e)
 {
     enum { ROW_BYTES = 64 };
     struct store *st = p->st;
