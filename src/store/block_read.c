@@ -206,7 +206,8 @@ struct chunk_block {
     unsigned have; /* BLOCK_… columns that are read */
     struct lines *lines;
     struct keys *keys;
-    bool some_lines; /* c->lines is not whole */
+    size_t metadata_held;
+    bool some_lines, some_metadata; /* c->lines, c->meta are not those of all rows */
     struct buf dict, ids, slots, text, key_dict, key_ids, key_wide;
 };
 
@@ -442,7 +443,7 @@ bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv na
     if (!cb)
         return false;
     size_t at = SIZE_MAX, before = held(cb);
-    if (r->p->columns && (!keys_of(cb, c, e) || ((at = keys_find(cb->keys, name)) != SIZE_MAX && !keys_column(cb->keys, at, ret, e))))
+    if (r->p->columns && (!keys_of(cb, c, e) || ((at = keys_find(cb->keys, name)) != SIZE_MAX && !keys_column(cb->keys, at, NULL, ret, e))))
         return err_ctx(e, "part '%s'", r->p->name);
     c->memory += held(cb) - before;
     if (at != SIZE_MAX || (r->p->columns && !r->p->blocks[block].stored[COL_META]))
@@ -502,6 +503,7 @@ struct pairs_maker {
     VEC(struct pair) pairs;
     struct buf strings;
     uint32_t *at; /* by row: where its next pair goes */
+    const uint8_t *want; /* rows that are to have theirs; NULL: all */
 };
 
 static bool string_put(struct buf *b, sv s, uint32_t *ret_at)
@@ -517,7 +519,7 @@ static bool make_pairs(struct pairs_maker *m, struct keys *k, struct err *e)
         struct key_column col;
         uint32_t name_at;
         sv name = keys_name(k, i);
-        if (!keys_column(k, i, &col, e))
+        if (!keys_column(k, i, m->want, &col, e))
             return false;
         uint32_t first = (uint32_t)m->pairs.n;
         if (!vec_reserve(&m->pairs, m->pairs.n + col.n_values) || !string_put(&m->strings, name, &name_at))
@@ -553,6 +555,8 @@ static bool make_tail(struct pairs_maker *m, struct err *e)
     }
     for (uint32_t r = 0; r < m->c->n; r++) {
         uint32_t n, from = r ? m->c->meta_end[r - 1] : 0;
+        if (m->want && !m->want[r])
+            continue;
         const uint32_t *ids = chunk_meta(t, r, &n);
         for (uint32_t i = 0; i < n; i++) {
             uint32_t at = m->at[r]++, id = first + ids[i];
@@ -579,14 +583,14 @@ static bool count_pairs(struct pairs_maker *m, struct keys *k, struct err *e)
         return err_nomem(e);
     for (size_t i = 0; i < keys_count(k); i++) {
         struct key_column col;
-        if (!keys_column(k, i, &col, e))
+        if (!keys_column(k, i, m->want, &col, e))
             return false;
         for (uint32_t r = 0; r < c->n; r++)
             m->at[r] += col.id[r] != 0;
     }
     for (uint32_t r = 0; r < c->n; r++) {
         uint32_t n = 0;
-        if (m->tail.meta_end)
+        if (m->tail.meta_end && (!m->want || m->want[r]))
             (void)chunk_meta(&m->tail, r, &n);
         n += m->at[r];
         m->at[r] = (uint32_t)sum;
@@ -598,9 +602,10 @@ static bool count_pairs(struct pairs_maker *m, struct keys *k, struct err *e)
     return c->meta || err_nomem(e);
 }
 
-static bool metadata_of_columns(struct part_reader *r, uint32_t block, struct chunk *c, struct chunk_block *cb, struct err *e)
+static bool metadata_of_columns(struct part_reader *r, uint32_t block, struct chunk *c, struct chunk_block *cb, const uint8_t *want,
+                                struct err *e)
 {
-    struct pairs_maker m = {.c = c, .tail = {.n = c->n}};
+    struct pairs_maker m = {.c = c, .tail = {.n = c->n}, .want = want};
     bool ok = keys_of(cb, c, e);
     if (ok && r->p->blocks[block].stored[COL_META])
         ok = column_read(r, &r->p->blocks[block], COL_META, PAGE_META, e) && meta_read(buf_view(&r->raw), &m.tail, e);
@@ -619,22 +624,38 @@ static bool metadata_of_columns(struct part_reader *r, uint32_t block, struct ch
     }
     c->pairs = m.pairs.at ? m.pairs.at : calloc(1, sizeof *c->pairs);
     c->n_pairs = (uint32_t)m.pairs.n;
-    c->memory += m.strings.n + c->n * sizeof *c->meta_end + (c->n ? c->meta_end[c->n - 1] : 0) * sizeof *c->meta + c->n_pairs * sizeof *c->pairs;
+    cb->metadata_held = m.strings.n + c->n * sizeof *c->meta_end + (c->n ? c->meta_end[c->n - 1] : 0) * sizeof *c->meta + c->n_pairs * sizeof *c->pairs;
+    c->memory += cb->metadata_held;
     c->strings = buf_take(&m.strings, &(size_t){0});
+    return true;
+}
+
+bool part_read_some_metadata(struct part_reader *r, uint32_t block, struct chunk *c, const uint8_t *want, struct err *e)
+{
+    if (!r->p->columns)
+        return c->meta_end || (column_read(r, &r->p->blocks[block], COL_META, PAGE_META, e) &&
+                               (meta_read(buf_view(&r->raw), c, e) || err_ctx(e, "part '%s'", r->p->name)));
+    struct chunk_block *cb = chunk_block_of(r, block, c, e);
+    if (!cb)
+        return false;
+    if (c->meta_end && !cb->some_metadata)
+        return true;
+    if (c->meta_end) { /* of some rows only, and others are wanted now */
+        c->memory -= cb->metadata_held;
+        free(TAKE(c->meta_end));
+        free(TAKE(c->meta));
+        free(TAKE(c->pairs));
+        free(TAKE(c->strings));
+    }
+    size_t before = held(cb);
+    if (!metadata_of_columns(r, block, c, cb, want, e))
+        return err_ctx(e, "part '%s'", r->p->name);
+    cb->some_metadata = want;
+    c->memory += held(cb) - before;
     return true;
 }
 
 bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e)
 {
-    if (c->meta_end)
-        return true;
-    if (!r->p->columns)
-        return column_read(r, &r->p->blocks[block], COL_META, PAGE_META, e) &&
-               (meta_read(buf_view(&r->raw), c, e) || err_ctx(e, "part '%s'", r->p->name));
-    struct chunk_block *cb = chunk_block_of(r, block, c, e);
-    size_t before = cb ? held(cb) : 0;
-    if (!cb || !metadata_of_columns(r, block, c, cb, e))
-        return err_ctx(e, "part '%s'", r->p->name);
-    c->memory += held(cb) - before;
-    return true;
+    return part_read_some_metadata(r, block, c, NULL, e);
 }

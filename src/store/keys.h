@@ -45,6 +45,6 @@ sv keys_name(const struct keys *k, size_t i); /* sorted */
 size_t keys_find(const struct keys *k, sv name); /* SIZE_MAX: there is no such column */
 /* May a row have this value of column i? Reads no column. */
 bool keys_may_have(const struct keys *k, size_t i, const struct sieve *s, sv value);
-/* Column i, until keys_close(): nothing to free. */
-MUST_USE bool keys_column(struct keys *k, size_t i, struct key_column *ret, struct err *e);
+/* Column i, as if rows whose want[] is 0 did not have it (NULL: all do). Until it is asked for again, or keys_close(): nothing to free. */
+MUST_USE bool keys_column(struct keys *k, size_t i, const uint8_t *want, struct key_column *ret, struct err *e);
 size_t keys_memory(const struct keys *k);

@@ -8,8 +8,9 @@
 struct key {
     sv name;
     uint8_t kind;
-    bool sparse, made;
+    bool sparse, made; /* made: for all rows */
     uint32_t n_values, width; /* DICT; HEX */
+    uint32_t n_made;          /* values[] */
     uint64_t bytes;           /* TEXT */
     uint64_t ids_at;          /* in `ids`: bytes */
     uint64_t wide_at, wide_n; /* in `wide` */
@@ -18,6 +19,7 @@ struct key {
     uint32_t *id;
     sv *values;
     char *text;               /* that values point into, where they are nowhere else */
+    size_t held;              /* of the above */
 };
 
 struct keys {
@@ -175,23 +177,38 @@ static bool need_ids(struct keys *k, struct err *e)
     return k->ids.n == k->ids_n || corrupt(e);
 }
 
-/* Which rows have the key: numbers in order; how many. */
-static uint32_t present(const struct keys *k, struct key *key)
+/* A value that is wanted: of the key's how many-th value, in which row. */
+struct wanted {
+    uint32_t place, row;
+};
+
+/* Which rows have the key and are wanted (NULL: all): id[], and the values to be made. */
+static struct wanted *pick(struct keys *k, struct key *key, const uint8_t *want, uint32_t *ret_all, struct err *e)
 {
-    uint32_t n = 0;
-    for (uint32_t r = 0; r < k->n_rows; r++) {
-        bool there = !key->sparse || bits_get((const uint8_t *)k->ids.p + key->ids_at, r, 1);
-        key->id[r] = there ? ++n : 0;
+    uint32_t n = 0, all = 0;
+    struct wanted *w = malloc((k->n_rows + 1) * sizeof *w);
+    if (!w) {
+        (void)!err_nomem(e);
+        return NULL;
     }
-    return n;
+    for (uint32_t r = 0; r < k->n_rows; r++) {
+        bool there = !key->sparse || bits_get((const uint8_t *)k->ids.p + key->ids_at, r, 1), wanted = there && (!want || want[r]);
+        if (wanted)
+            w[n] = (struct wanted){all, r};
+        key->id[r] = wanted ? ++n : 0;
+        all += there;
+    }
+    key->n_made = n;
+    *ret_all = all;
+    return w;
 }
 
-static bool dict_make(struct keys *k, struct key *key, struct err *e)
+static bool dict_make(struct keys *k, struct key *key, const uint8_t *want, struct err *e)
 {
     const uint8_t *at = (const uint8_t *)key->dict;
     if (!(key->values = malloc(key->n_values * sizeof *key->values)))
         return err_nomem(e);
-    k->memory += key->n_values * sizeof *key->values;
+    key->held += key->n_values * sizeof *key->values;
     for (uint32_t i = 0; i < key->n_values; i++) { /* was checked by key_open() */
         uint64_t n = 0;
         (void)!varint_get(&at, at + VARINT_MAX, &n);
@@ -199,94 +216,118 @@ static bool dict_make(struct keys *k, struct key *key, struct err *e)
         at += n;
     }
     for (uint32_t r = 0; r < k->n_rows; r++) {
-        uint64_t id = bits_get((const uint8_t *)k->ids.p + key->ids_at, r, key->bits) + !key->sparse;
+        uint64_t id = !want || want[r] ? bits_get((const uint8_t *)k->ids.p + key->ids_at, r, key->bits) + !key->sparse : 0;
         if (id > key->n_values)
             return corrupt(e);
         key->id[r] = (uint32_t)id;
     }
+    key->n_made = key->n_values;
     return true;
 }
 
-static bool text_room(struct keys *k, struct key *key, size_t n, struct err *e)
+static bool text_room(struct key *key, size_t n, struct err *e)
 {
     if (!(key->text = malloc(n + 1)))
         return err_nomem(e);
-    k->memory += n;
+    key->held += n;
     return true;
 }
 
-static bool ints_make(struct keys *k, struct key *key, const uint8_t **at, const uint8_t *end, struct err *e)
+static sv digits_put(char *to, uint64_t v)
 {
-    uint64_t *v = malloc((key->n_values + 1) * sizeof *v);
-    bool ok = v ? text_room(k, key, 20 * (size_t)key->n_values, e) : err_nomem(e);
-    if (ok)
-        ok = ints_get(at, end, v, key->n_values) || corrupt(e);
-    if (ok && key->kind == KEY_LAG)
-        for (uint32_t r = 0; r < k->n_rows; r++)
-            if (key->id[r])
-                v[key->id[r] - 1] = (uint64_t)k->ts[r] + (uint64_t)unzigzag(v[key->id[r] - 1]);
+    char digits[20], *d = digits + sizeof digits;
+    do
+        *--d = (char)('0' + v % 10);
+    while (v /= 10);
+    size_t n = (size_t)(digits + sizeof digits - d);
+    memcpy(to, d, n);
+    return sv_make(to, n);
+}
+
+static bool ints_make(struct keys *k, struct key *key, const struct wanted *w, const uint64_t *v, struct err *e)
+{
+    if (!text_room(key, 20 * (size_t)key->n_made, e))
+        return false;
     char *to = key->text;
-    for (uint32_t i = 0; ok && i < key->n_values; i++) {
-        char digits[20], *d = digits + sizeof digits;
-        do
-            *--d = (char)('0' + v[i] % 10);
-        while (v[i] /= 10);
-        size_t n = (size_t)(digits + sizeof digits - d);
-        memcpy(to, d, n);
-        key->values[i] = sv_make(to, n);
-        to += n;
+    for (uint32_t i = 0; i < key->n_made; i++) {
+        uint64_t x = v[w[i].place];
+        key->values[i] = digits_put(to, key->kind == KEY_LAG ? (uint64_t)k->ts[w[i].row] + (uint64_t)unzigzag(x) : x);
+        to += key->values[i].n;
     }
+    return true;
+}
+
+static bool hex_make(struct key *key, const struct wanted *w, const uint8_t *at, struct err *e)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (!text_room(key, (size_t)key->width * key->n_made, e))
+        return false;
+    char *to = key->text;
+    for (uint32_t i = 0; i < key->n_made; i++) {
+        const uint8_t *from = at + (key->width + 1) / 2 * (size_t)w[i].place;
+        key->values[i] = sv_make(to, key->width);
+        for (uint32_t d = 0; d < key->width; d++)
+            *to++ = digits[d % 2 ? from[d / 2] & 15 : from[d / 2] >> 4];
+    }
+    return true;
+}
+
+/* v[]: lengths. */
+static bool text_make(struct key *key, const struct wanted *w, uint64_t *v, uint32_t all, const uint8_t *at, const uint8_t *end, struct err *e)
+{
+    uint64_t sum = 0;
+    if (key->bytes != (uint64_t)(end - at))
+        return corrupt(e);
+    for (uint32_t i = 0; i < all; i++) {
+        if (v[i] > key->bytes - sum)
+            return corrupt(e);
+        v[i] = sum += v[i];
+    }
+    for (uint32_t i = 0; i < key->n_made; i++) {
+        uint64_t from = w[i].place ? v[w[i].place - 1] : 0;
+        key->values[i] = sv_make(at + from, v[w[i].place] - from);
+    }
+    return sum == key->bytes || corrupt(e);
+}
+
+static bool wide_values(struct keys *k, struct key *key, const struct wanted *w, uint32_t all, uint64_t *v, struct err *e)
+{
+    const uint8_t *at = (const uint8_t *)k->wide.p + key->wide_at, *end = at + key->wide_n;
+    if (key->kind == KEY_HEX)
+        return (key->wide_n == (key->width + 1) / 2 * (uint64_t)all || corrupt(e)) && hex_make(key, w, at, e);
+    if (!ints_get(&at, end, v, all))
+        return corrupt(e);
+    return key->kind == KEY_TEXT ? text_make(key, w, v, all, at, end, e) : (at == end || corrupt(e)) && ints_make(k, key, w, v, e);
+}
+
+static bool wide_make(struct keys *k, struct key *key, const uint8_t *want, struct err *e)
+{
+    uint32_t all;
+    struct wanted *w = pick(k, key, want, &all, e);
+    uint64_t *v = malloc((k->n_rows + 1) * sizeof *v);
+    bool ok = w && v && (key->values = malloc((key->n_made + 1) * sizeof *key->values));
+    if (w && !ok)
+        (void)!err_nomem(e);
+    if (ok) {
+        key->held += key->n_made * sizeof *key->values;
+        ok = wide_values(k, key, w, all, v, e);
+    }
+    free(w);
     free(v);
     return ok;
 }
 
-static bool hex_make(struct keys *k, struct key *key, const uint8_t **at, const uint8_t *end, struct err *e)
+static void key_reset(struct keys *k, struct key *key)
 {
-    static const char digits[] = "0123456789abcdef";
-    size_t bytes = (key->width + 1) / 2;
-    if (bytes * key->n_values > (uint64_t)(end - *at))
-        return corrupt(e);
-    if (!text_room(k, key, (size_t)key->width * key->n_values, e))
-        return false;
-    char *to = key->text;
-    for (uint32_t i = 0; i < key->n_values; i++, *at += bytes) {
-        key->values[i] = sv_make(to, key->width);
-        for (uint32_t d = 0; d < key->width; d++)
-            *to++ = digits[d % 2 ? (*at)[d / 2] & 15 : (*at)[d / 2] >> 4];
-    }
-    return true;
+    k->memory -= key->held;
+    key->held = 0;
+    free(TAKE(key->id));
+    free(TAKE(key->values));
+    free(TAKE(key->text));
+    key->made = false;
 }
 
-static bool text_make(struct key *key, const uint8_t **at, const uint8_t *end, struct err *e)
-{
-    uint64_t *v = malloc((key->n_values + 1) * sizeof *v), sum = 0;
-    if (!v)
-        return err_nomem(e);
-    bool ok = ints_get(at, end, v, key->n_values) && key->bytes <= (uint64_t)(end - *at);
-    for (uint32_t i = 0; ok && i < key->n_values; i++) {
-        ok = v[i] <= key->bytes - sum;
-        key->values[i] = sv_make(*at + sum, ok ? v[i] : 0);
-        sum += ok ? v[i] : 0;
-    }
-    free(v);
-    *at += sum;
-    return (ok && sum == key->bytes) || corrupt(e);
-}
-
-static bool wide_make(struct keys *k, struct key *key, struct err *e)
-{
-    const uint8_t *at = (const uint8_t *)k->wide.p + key->wide_at, *end = at + key->wide_n;
-    key->n_values = present(k, key);
-    if (!(key->values = malloc((key->n_values + 1) * sizeof *key->values)))
-        return err_nomem(e);
-    k->memory += key->n_values * sizeof *key->values;
-    bool ok = key->kind == KEY_TEXT  ? text_make(key, &at, end, e)
-              : key->kind == KEY_HEX ? hex_make(k, key, &at, end, e)
-                                     : ints_make(k, key, &at, end, e);
-    return ok && (at == end || corrupt(e));
-}
-
-static bool make(struct keys *k, struct key *key, struct err *e)
+static bool make(struct keys *k, struct key *key, const uint8_t *want, struct err *e)
 {
     if (!need_ids(k, e))
         return false;
@@ -297,20 +338,23 @@ static bool make(struct keys *k, struct key *key, struct err *e)
             return corrupt(e);
         k->has_wide = true;
     }
+    key_reset(k, key);
     if (!(key->id = malloc((k->n_rows + 1) * sizeof *key->id)))
         return err_nomem(e);
-    k->memory += k->n_rows * sizeof *key->id;
-    key->made = true;
-    return key->kind == KEY_DICT ? dict_make(k, key, e) : wide_make(k, key, e);
+    key->held = k->n_rows * sizeof *key->id;
+    bool ok = key->kind == KEY_DICT ? dict_make(k, key, want, e) : wide_make(k, key, want, e);
+    k->memory += key->held;
+    if (!ok)
+        key_reset(k, key);
+    key->made = ok && !want;
+    return ok;
 }
 
-bool keys_column(struct keys *k, size_t i, struct key_column *ret, struct err *e)
+bool keys_column(struct keys *k, size_t i, const uint8_t *want, struct key_column *ret, struct err *e)
 {
     struct key *key = &k->at[i];
-    if (!key->made && !make(k, key, e))
+    if (!key->made && !make(k, key, want, e))
         return false;
-    if (!key->values || !key->id)
-        return corrupt(e);
-    *ret = (struct key_column){.n_values = key->n_values, .values = key->values, .id = key->id};
+    *ret = (struct key_column){.n_values = key->n_made, .values = key->values, .id = key->id};
     return true;
 }

@@ -141,7 +141,7 @@ TEST(many_streams_and_blocks)
 /* Parts of some MB of one stream, and a second one whose rows stand between: where times do not overlap blocks are copied. */
 TEST(whole_blocks_are_copied)
 {
-    enum { ROWS_EACH = 1200 };
+    enum { ROWS_EACH = 4800 };
     for (int overlap = 0; overlap < 3; overlap++) { /* not, at one time, all over */
         struct fixture f;
         struct err e = {0};

@@ -7,7 +7,7 @@
 #include "store/chunk.h"
 #include "store/page.h"
 
-enum { PART_MAJOR = 1, PART_MINOR = 1, PART_BLOCK_ROWS = CHUNK_MAX_ROWS, PART_BLOCK_BYTES = CHUNK_MAX_BYTES };
+enum { PART_MAJOR = 1, PART_MINOR = 1, PART_BLOCK_ROWS = 65536, PART_BLOCK_BYTES = 4 << 20 };
 enum { PART_TABLE_BYTES = PAGE_MAX_RAW / 2 }; /* well within what a reader takes */
 
 /* Columns of a block, each a page, in the order in which they lie in the file. Those that would be empty have none. */
@@ -88,6 +88,8 @@ MUST_USE bool part_read_lines(struct part_reader *r, uint32_t block, struct chun
 MUST_USE bool part_read_metadata(struct part_reader *r, uint32_t block, struct chunk *c, struct err *e);
 /* Only the lines of rows whose want[] is not 0; those of others are any bytes. */
 MUST_USE bool part_read_some_lines(struct part_reader *r, uint32_t block, struct chunk *c, const uint8_t *want, struct err *e);
+/* The same for metadata; others have none. */
+MUST_USE bool part_read_some_metadata(struct part_reader *r, uint32_t block, struct chunk *c, const uint8_t *want, struct err *e);
 /* Clears pass[row] of the rows whose line does not pass all filters; *ret_exact: those that are left do pass. Builds lines only where
  * that cannot be seen otherwise. */
 struct scan_filter;

@@ -327,7 +327,7 @@ static bool read_late(struct scan *sc, size_t n, struct err *e)
     sc->n_batch = n;
     for (size_t i = 0; i < n; i++) {
         struct run *r = sc->run[i];
-        bool all = (!lines || r->lines_read) && (!metadata || r->c->meta_end) && (r->base & BLOCK_LENGTHS);
+        bool all = (!lines || r->lines_read) && (!metadata || r->metadata_read) && (r->base & BLOCK_LENGTHS);
         if (r->gone || r->in_late || all || run_is_head(&sc->pl, r))
             continue;
         struct run **room = vec_push(&sc->late);

@@ -71,12 +71,12 @@ static bool read_lines(struct plan *pl, struct hand *h, struct run *r, struct pa
     return part_read_some_lines(rd, r->block, r->c, want, e) && count_more(pl, h, r, before, e);
 }
 
-static bool read_metadata(struct plan *pl, struct hand *h, struct run *r, struct part_reader *rd, struct err *e)
+static bool read_metadata(struct plan *pl, struct hand *h, struct run *r, struct part_reader *rd, const uint8_t *want, struct err *e)
 {
     size_t before = r->c->memory;
     h->stats.blocks_metadata += !r->metadata_counted;
     r->metadata_counted = true;
-    if (!part_read_metadata(rd, r->block, r->c, e))
+    if (!part_read_some_metadata(rd, r->block, r->c, want, e))
         return false;
     h->stats.metadata_bytes += r->c->memory > before ? r->c->memory - before : 0;
     return count_more(pl, h, r, before, e);
@@ -85,7 +85,7 @@ static bool read_metadata(struct plan *pl, struct hand *h, struct run *r, struct
 bool run_need_some(struct plan *pl, struct hand *h, struct run *r, unsigned columns, const uint8_t *want, struct err *e)
 {
     struct part_reader *rd;
-    bool lines = (columns & SCAN_LINES) && !r->lines_read, metadata = (columns & SCAN_METADATA) && !r->c->meta_end;
+    bool lines = (columns & SCAN_LINES) && !r->lines_read, metadata = (columns & SCAN_METADATA) && !r->metadata_read;
     if ((columns & (SCAN_LINES | SCAN_LENGTHS)) && !run_base(pl, h, r, BLOCK_LENGTHS, e))
         return false;
     if (run_is_head(pl, r) || (!lines && !metadata)) /* a head chunk has them all */
@@ -93,7 +93,7 @@ bool run_need_some(struct plan *pl, struct hand *h, struct run *r, unsigned colu
     if (!reader_take(pl, r, &rd, e))
         return false;
     uint64_t stored = part_reader_bytes(rd);
-    bool ok = (!lines || read_lines(pl, h, r, rd, want, e)) && (!metadata || read_metadata(pl, h, r, rd, e));
+    bool ok = (!lines || read_lines(pl, h, r, rd, want, e)) && (!metadata || read_metadata(pl, h, r, rd, want, e));
     h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
     reader_put(pl, r, rd);
     return ok;
@@ -113,6 +113,7 @@ bool run_need(struct plan *pl, struct hand *h, struct run *r, unsigned columns, 
     if (!run_need_some(pl, h, r, columns, want, e))
         return false;
     r->lines_read |= (columns & SCAN_LINES) != 0;
+    r->metadata_read |= (columns & SCAN_METADATA) != 0;
     return true;
 }
 

@@ -22,6 +22,7 @@ struct run { /* a head chunk or a block of a part */
     struct key_column *keys;  /* by the plan's names */
     uint64_t keys_read;       /* which of them are there */
     bool lines_read;          /* of all rows that pass */
+    bool metadata_read;       /* the same for metadata */
     unsigned base;            /* BLOCK_… columns that are read */
     struct row_key *sorted;   /* scan.c: the rows in ascending order */
     uint32_t row;             /* scan.c: the next; backward it counts down from n */
