@@ -1,4 +1,4 @@
-/* merge.c - parts become fewer and larger: which is merge_plan.c's business, how merge_rows.c's. This is the thread between them.
+/* merge.c - parts become fewer and larger: which is merge_choose.c's business, how merge_rows.c's. This is the thread between them.
  * (1) Order: outputs written and synced, read back, one catalog edit {add outputs, drop inputs}, swap in the list of parts in one step,
  *     then the inputs' files, once no scan holds them. A crash between any two leaves each row in exactly one listed place.
  * (2) When an edit's outcome is unknown, outputs and inputs stay, and only the edit is repeated.
@@ -9,13 +9,12 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "store/merge_plan.h"
+#include "store/merge_choose.h"
 #include "store/merge_rows.h"
 #include <inttypes.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define DAY_NS (86400 * NS_PER_S)
 #define TICK_NS NS_PER_S
 #define JUDGE_NS (60 * NS_PER_S)
 #define RETRY_MIN_NS NS_PER_S
@@ -47,128 +46,10 @@ struct merging {
     int64_t judged_ns;       /* when retention was last looked at */
 };
 
-/* ---- what may be merged ---- */
-
-struct entry { /* a part in a day it has rows of */
-    int64_t day;
-    uint32_t at; /* in the list of parts */
-    bool fixed;
-};
-
-struct survey { /* the list of parts at one moment */
-    struct part_set parts; /* references */
-    VEC(struct entry) entries;
-    VEC(struct plan_part) plan;
-};
-
-static void survey_done(struct survey *s)
-{
-    part_set_done(&s->parts);
-    vec_done(&s->entries);
-    vec_done(&s->plan);
-}
-
-static int64_t day_of(int64_t ts)
-{
-    return ts / DAY_NS - (ts % DAY_NS < 0);
-}
-
 /* A merge to more than that is of the last level: its part is hardly merged again. */
 static uint64_t large_bytes(const struct store *st)
 {
     return st->cfg->merge_max_bytes / 4;
-}
-
-static uint64_t raw_bytes(const struct part *p)
-{
-    return MAX(p->line_bytes, p->file_bytes * 4); /* the second where metadata is most of it */
-}
-
-static int entry_cmp(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-    if (x->day != y->day)
-        return x->day < y->day ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
-}
-
-static bool add_entry(struct survey *s, int64_t day, size_t at, bool fixed)
-{
-    struct entry *room = vec_push(&s->entries);
-    if (room)
-        *room = (struct entry){day, (uint32_t)at, fixed};
-    return room;
-}
-
-static bool survey_make(struct store *st, struct survey *s, struct err *e)
-{
-    bool ok = true;
-    *s = (struct survey){0};
-    lock_acquire(&st->head.mu);
-    ok = vec_reserve(&s->parts.parts, st->parts.parts.n + 1);
-    for (size_t i = 0; ok && i < st->parts.parts.n; i++)
-        s->parts.parts.at[s->parts.parts.n++] = part_ref(st->parts.parts.at[i]);
-    lock_release(&st->head.mu);
-    for (size_t i = 0; ok && i < s->parts.parts.n; i++) {
-        const struct part *p = s->parts.parts.at[i];
-        if (day_of(p->min_ts) == day_of(p->max_ts))
-            ok = add_entry(s, day_of(p->min_ts), i, p->keep_as_is || p->busy);
-    }
-    if (s->entries.n)
-        qsort(s->entries.at, s->entries.n, sizeof *s->entries.at, entry_cmp);
-    size_t single = s->entries.n;
-    for (size_t i = 0; ok && i < s->parts.parts.n; i++) { /* parts of several days are in the way in each of them */
-        const struct part *p = s->parts.parts.at[i];
-        int64_t first = day_of(p->min_ts), last = day_of(p->max_ts);
-        for (size_t k = 0; ok && first != last && k < single; k++) {
-            int64_t day = s->entries.at[k].day;
-            if (day >= first && day <= last && (!k || s->entries.at[k - 1].day != day))
-                ok = add_entry(s, day, i, true);
-        }
-    }
-    if (s->entries.n > single)
-        qsort(s->entries.at, s->entries.n, sizeof *s->entries.at, entry_cmp);
-    return ok || err_nomem(e);
-}
-
-struct choice {
-    struct part *in[MERGE_INPUTS_MAX]; /* of the survey */
-    size_t n;
-    bool settles;
-    double gain;
-};
-
-static bool choose_day(struct survey *s, size_t first, size_t end, const struct plan_limits *l, struct choice *best, uint64_t *debt)
-{
-    s->plan.n = 0;
-    if (!vec_reserve(&s->plan, end - first))
-        return false;
-    for (size_t i = first; i < end; i++) {
-        const struct part *p = s->parts.parts.at[s->entries.at[i].at];
-        s->plan.at[s->plan.n++] = (struct plan_part){raw_bytes(p), s->entries.at[i].fixed, p->added_mono_ns};
-    }
-    struct plan_window w = plan_pick(s->plan.at, s->plan.n, l);
-    *debt += w.n ? w.bytes : 0;
-    if (!w.n || (best->n && best->gain >= w.gain))
-        return true;
-    *best = (struct choice){.n = w.n, .settles = w.settles, .gain = w.gain};
-    for (size_t i = 0; i < w.n; i++)
-        best->in[i] = s->parts.parts.at[s->entries.at[first + w.first + i].at];
-    return true;
-}
-
-/* The best merge over all days; n 0: none. *ret_debt: bytes of the best of each day. */
-static bool choose(struct survey *s, const struct plan_limits *l, struct choice *ret, uint64_t *ret_debt, struct err *e)
-{
-    *ret = (struct choice){0};
-    *ret_debt = 0;
-    for (size_t i = 0, end; i < s->entries.n; i = end) {
-        for (end = i + 1; end < s->entries.n && s->entries.at[end].day == s->entries.at[i].day;)
-            end++;
-        if (!choose_day(s, i, end, l, ret, ret_debt))
-            return err_nomem(e);
-    }
-    return true;
 }
 
 /* ---- the disk ---- */
@@ -367,7 +248,7 @@ static bool make_swap(struct store *st, struct part *const *in, size_t n, bool l
 {
     uint64_t raw = 0, stored = 0;
     for (size_t i = 0; i < n; i++) {
-        raw += raw_bytes(in[i]);
+        raw += part_raw_bytes(in[i]);
         stored += in[i]->file_bytes;
     }
     struct run run = {.st = st, .large = raw > large_bytes(st), .looked_ns = clock_mono_ns()};
@@ -438,7 +319,7 @@ static bool merge_parts(struct store *st, struct part *const *in, size_t n, bool
 
 /* ---- the thread ---- */
 
-static struct plan_limits limits_of(const struct store *st, bool all)
+static struct plan_limits plan_limits_of(const struct store *st, bool all)
 {
     return (struct plan_limits){.max_bytes = st->cfg->merge_max_bytes,
                                 .now_mono_ns = clock_mono_ns(),
@@ -500,7 +381,7 @@ static bool merge_next(struct store *st, const struct plan_limits *l, bool *ret_
     struct choice c;
     uint64_t debt;
     *ret_found = false;
-    bool ok = survey_make(st, &s, e) && choose(&s, l, &c, &debt, e);
+    bool ok = survey_make(st, &s, e) && survey_choose(&s, l, &c, &debt, e);
     if (ok) {
         metric_set(st->m.merge_debt, (int64_t)debt);
         *ret_found = c.n;
@@ -514,7 +395,7 @@ static bool merge_next(struct store *st, const struct plan_limits *l, bool *ret_
 /* Beside a large merge. What fails here is tried again behind it; but what waits for its edit must come first. */
 static bool merge_small(struct store *st, struct err *e)
 {
-    struct plan_limits l = limits_of(st, false);
+    struct plan_limits l = plan_limits_of(st, false);
     struct err why = {0};
     bool found = true;
     l.idle_ns = INT64_MAX;
@@ -565,7 +446,7 @@ static void note_failure(struct store *st, const struct err *e)
 static bool work(struct store *st, bool asked, bool all, bool *ret_more, struct err *e)
 {
     struct merging *mg = st->merging;
-    struct plan_limits l = limits_of(st, all);
+    struct plan_limits l = plan_limits_of(st, all);
     *ret_more = mg->pending.in.parts.n;
     if (*ret_more)
         return publish(st, e);

@@ -611,10 +611,10 @@ TEST(a_slow_merge_ends_when_the_store_closes)
     struct fixture f;
     struct err e = {0};
     fill(&f);
+    fixture_close(&f);
     f.cfg.merge_idle = 0;
     f.cfg.merge_max_rate = 1;
     f.cfg.merge = true;
-    fixture_close(&f);
     REQUIRE(fixture_open(&f));
     int64_t until = clock_mono_ns() + 60 * NS_PER_S;
     while (!metric_value(f.st->m.merge_running) && clock_mono_ns() < until)
