@@ -210,6 +210,7 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
     X(ready, "GET", "/ready", OPEN, ops_ready)                                                                   \
     X(metrics, "GET", "/metrics", OPEN, ops_metrics)                                                             \
     X(flush, "GET POST", "/flush", OPEN, ops_flush)                                                              \
+    X(merge, "POST", "/merge", OPEN, ops_merge)                                                                  \
     X(loki_api_v1_index_volume, "GET POST", "/loki/api/v1/index/volume", OPEN, ops_not_yet)                      \
     X(loki_api_v1_index_volume_range, "GET POST", "/loki/api/v1/index/volume_range", OPEN, ops_not_yet)          \
     X(loki_api_v1_detected_labels, "GET POST", "/loki/api/v1/detected_labels", OPEN, ops_not_yet)                \

@@ -43,6 +43,13 @@ void ops_flush(struct call *c)
     call_run(c, c->api->pushes, flush, 503, "too many requests wait");
 }
 
+/* A merge may take minutes, for which nobody's thread is kept: metrics tell when it is done. */
+void ops_merge(struct call *c)
+{
+    store_merge_ask(c->api->st, true);
+    call_empty(c, 202);
+}
+
 void ops_not_yet(struct call *c)
 {
     struct buf text = {0};

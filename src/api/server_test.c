@@ -681,9 +681,12 @@ TEST(for_operators)
     CHECK_REPLY(r, 200, "ready\n");
     r = ask("POST", "/flush", "", SV_NULL);
     CHECK_REPLY(r, 204, "");
+    r = ask("POST", "/merge", "", SV_NULL);
+    CHECK_REPLY(r, 202, "");
     r = ask_range("%7Bapp%3D%22web%22%7D", "");
     CHECK_HAS(r, 200, "first");
     r = get("/metrics");
+    CHECK_HAS(r, 200, "weir_store_merge_asked ");
     CHECK_HAS(r, 200, "loki_request_duration_seconds_count{method=\"POST\",route=\"loki_api_v1_push\",status_code=\"204\",ws=\"false\"} 1\n");
     CHECK_HAS(r, 200, "loki_inflight_requests{route=\"loki_api_v1_query_range\"} 0\n");
     CHECK_HAS(r, 200, "loki_build_info{");

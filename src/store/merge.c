@@ -457,11 +457,13 @@ static bool work(struct store *st, bool asked, bool all, bool *ret_more, struct 
     return merge_next(st, &l, ret_more, e);
 }
 
-static void answer(struct merging *mg, uint64_t ticket, const struct err *e)
+static void answer(struct store *st, uint64_t ticket, const struct err *e)
 {
+    struct merging *mg = st->merging;
     lock_assert_held(&mg->mu);
     mg->err = *e;
     mg->done = ticket;
+    metric_set(st->m.merge_asked, mg->asked != ticket);
     cond_broadcast(&mg->idle);
 }
 
@@ -488,7 +490,7 @@ static void *merge_run(void *ctx)
             mg->backoff_ns = mg->deferred = 0;
         lock_acquire(&mg->mu);
         if (asked && (!ok || !more))
-            answer(mg, ticket, &e);
+            answer(st, ticket, &e);
         if (!more && mg->asked == mg->done && !atomic_load(&mg->stop))
             (void)cond_wait_until(&mg->wake, &mg->mu, clock_mono_ns() + TICK_NS);
     }
@@ -542,15 +544,21 @@ void merge_poke(struct store *st)
         cond_signal(&st->merging->wake);
 }
 
-static bool ask(struct merging *mg, bool all, size_t first, size_t n, struct err *e)
+static uint64_t ask(struct store *st, bool all)
 {
-    LOCK_SCOPED(&mg->mu);
+    struct merging *mg = st->merging;
+    lock_assert_held(&mg->mu);
     uint64_t ticket = ++mg->asked;
     if (all)
         mg->asked_all = ticket;
-    mg->window_first = first;
-    mg->window_n = n;
+    metric_set(st->m.merge_asked, 1);
     cond_signal(&mg->wake);
+    return ticket;
+}
+
+static bool wait_for(struct merging *mg, uint64_t ticket, struct err *e)
+{
+    lock_assert_held(&mg->mu);
     while (mg->done < ticket && !atomic_load(&mg->stop))
         cond_wait(&mg->idle, &mg->mu);
     if (mg->done < ticket)
@@ -564,10 +572,20 @@ static bool ask(struct merging *mg, bool all, size_t first, size_t n, struct err
 
 bool store_merge(struct store *st, bool all, struct err *e)
 {
-    return ask(st->merging, all, 0, 0, e);
+    LOCK_SCOPED(&st->merging->mu);
+    return wait_for(st->merging, ask(st, all), e);
 }
 
 bool merge_window(struct store *st, size_t first, size_t n, struct err *e)
 {
-    return ask(st->merging, false, first, n, e);
+    LOCK_SCOPED(&st->merging->mu);
+    st->merging->window_first = first;
+    st->merging->window_n = n;
+    return wait_for(st->merging, ask(st, false), e);
+}
+
+void store_merge_ask(struct store *st, bool all)
+{
+    LOCK_SCOPED(&st->merging->mu);
+    (void)ask(st, all);
 }

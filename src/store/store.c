@@ -163,6 +163,7 @@ static void metrics_make(struct store *st)
         {&st->m.merge_deferred, METRIC_COUNTER, "weir_store_merge_deferred_total", "Merges put off for lack of free disk."},
         {&st->m.expired_rows, METRIC_COUNTER, "weir_store_retention_rows_total", "Rows removed as past their period."},
         {&st->m.expired_parts, METRIC_COUNTER, "weir_store_retention_parts_total", "Parts dropped as a whole for that."},
+        {&st->m.merge_asked, METRIC_GAUGE, "weir_store_merge_asked", "1 while a merge that was asked for is not done."},
         {&st->m.merge_running, METRIC_GAUGE, "weir_store_merge_running", "Merges under way."},
         {&st->m.merge_debt, METRIC_GAUGE, "weir_store_merge_debt_bytes", "Line bytes of parts that ought to be merged."},
         {&st->m.merge_memory, METRIC_GAUGE, "weir_store_merge_memory_peak_bytes", "Most memory for rows that a merge took."},

@@ -88,5 +88,6 @@ MUST_USE bool store_totals(struct store *st, sv tenant, const struct matcher *m,
 /* Merges what is worth merging now, or with `all` as far as the size allows, and waits for it; also where merging by itself is
  * switched off. For tests, benchmarks and operators. */
 MUST_USE bool store_merge(struct store *st, bool all, struct err *e);
+void store_merge_ask(struct store *st, bool all); /* the same without waiting */
 /* Writes the head into parts now and waits; for tests, /flush and shutdown by operators. */
 MUST_USE bool store_flush(struct store *st, struct err *e);
