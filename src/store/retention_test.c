@@ -1,6 +1,8 @@
 /* Retention: what is past is not shown at once, and goes when the clock can be relied on. */
 #include "store/store_test.h"
+#include "base/io.h"
 #include "store/store_int.h"
+#include <errno.h>
 
 #define HOUR_NS (3600 * NS_PER_S)
 #define DAY_NS (24 * HOUR_NS)
@@ -118,6 +120,43 @@ TEST(past_rows_are_not_shown_and_go_with_their_part)
     f.cfg.retention_period = 0;
     REQUIRE(fixture_open(&f));
     CHECK_LINES(&f, "b"); /* gone for good */
+    fixture_done(&f);
+}
+
+TEST(a_dropped_part_stays_dropped_when_its_file_does_not_go)
+{
+    struct fixture f;
+    struct err e = {0};
+    int64_t now = clock_wall_ns();
+    fixture_config(&f);
+    f.cfg.retention_period = 100 * DAY_NS;
+    f.cfg.retention_delete_delay = 0;
+    REQUIRE(fixture_open(&f));
+    push_at(&f, "old", now - 200 * DAY_NS, "a");
+    push_at(&f, "new", now, "b");
+    CHECK_OK(store_flush(f.st, &e), &e);
+    struct io_fault fault = {.op = IO_UNLINK, .match = ".part", .sys = EIO};
+    io_faults_set(&fault, 1);
+    CHECK_OK(store_merge(f.st, false, &e), &e);
+    CHECK_EQ(stored_rows(&f), 1);
+    CHECK_EQ(metric_value(f.st->m.parts_waiting), 1);
+    /* a new manifest, which no longer has the drop itself */
+    for (int i = 0; i < 3; i++) {
+        struct io_fault both[] = {fault, {.op = IO_SYNC, .match = "MANIFEST", .times = 1, .sys = EIO}};
+        io_faults_set(both, 2);
+        push_at(&f, "new", now + 1 + i, "c");
+        CHECK(!store_flush(f.st, &e));
+        CHECK_OK(store_flush(f.st, &e), &e);
+    }
+    fixture_close(&f);
+    io_faults_set(NULL, 0);
+    f.cfg.retention_period = 0;
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(fixture_open(&f));
+        CHECK_LINES(&f, "bccc");
+        CHECK_EQ(stored_rows(&f), 4);
+        fixture_close(&f);
+    }
     fixture_done(&f);
 }
 
