@@ -83,6 +83,7 @@ bool serve_open(const struct serve_options *o, bool with_page, struct serve *ret
         serve_close(&s, 0);
         return false;
     }
+    log_info("store", "data in '%s', durability: %s", o->store.data_dir, o->store.durability);
     *ret = s;
     return true;
 }

@@ -1,7 +1,9 @@
 /* What a request turns into, through the whole store: labels, metadata, times, limits and their texts. */
 #include "store/store_int.h"
 #include "store/store_test.h"
+#include "base/io.h"
 #include "base/varint.h"
+#include <errno.h>
 
 /* One ResourceLogs with hand-made resource, scope and record. */
 struct raw {
@@ -295,10 +297,22 @@ TEST(records_of_a_request_are_limited)
 TEST(rows_count_before_they_are_made)
 {
     struct fixture f;
+    static char line[190000];
     fixture_config(&f);
     f.cfg.head_max_bytes = f.cfg.memory_max_bytes = 1 << 20;
     REQUIRE(fixture_open(&f));
-    CHECK_EQ(push_empty_records(&f, 20000).code, PUSH_RETRY); /* 40 kB of request, more than 1 MiB of rows */
+    CHECK_EQ(push_empty_records(&f, 20000).code, PUSH_SENT); /* 40 kB, and more than 1 MiB of rows: alone, it is taken */
+    struct err e = {0};
+    CHECK_OK(store_flush(f.st, &e), &e);
+    io_faults_set(&(struct io_fault){.op = IO_WRITE, .match = ".part", .sys = ENOSPC}, 1);
+    memset(line, 'x', sizeof line - 1);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(push_records(f.st, "web", &(struct rec){.ts = i + 1, .line = line}, 1).code, PUSH_SENT);
+    struct push_result r = push_empty_records(&f, 20000);
+    CHECK_EQ(r.code, PUSH_RETRY);
+    CHECK_ERR(&r.err, ERR_FULL, "memory_max_bytes");
+    CHECK_EQ(push_empty_records(&f, 10).code, PUSH_SENT);
+    io_faults_set(NULL, 0);
     fixture_done(&f);
 }
 

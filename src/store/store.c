@@ -21,7 +21,7 @@ const struct option store_options[] = {
     O(BOOL, discover_service_name, "true", "streams without service_name get one from other labels"),
     O(BOOL, discover_log_levels, "true", "records get the metadata `detected_level`"),
     O(BYTES, head_max_bytes, "64MiB", "line bytes in memory that are written to a part"),
-    O(U64, head_max_rows, "300000", "rows in memory that are written to a part; they bound how long a start takes"),
+    O(U64, head_max_rows, "200000", "rows in memory that are written to a part; they bound how long a start takes"),
     O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
     O(U64, flush_compression, "1", "zstd level of parts written from memory"),
     O(BOOL, merge, "true", "parts of a day are merged in the background"),
@@ -37,7 +37,7 @@ const struct option store_options[] = {
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BOOL, wal_compression, "false", "requests that come uncompressed are compressed for the write-ahead log: a third of the bytes, half "
                                       "as much CPU again"),
-    O(BYTES, memory_max_bytes, "512MiB", "memory for rows above which pushes are asked to wait (503)"),
+    O(BYTES, memory_max_bytes, "112MiB", "memory for rows and requests under way above which pushes are asked to wait (503)"),
     O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
     O(U64, max_records_per_request, "1000000", "most records of a request, else it is refused (400); 0: any"),
     O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
@@ -296,9 +296,15 @@ static void answer(push_done_fn *done, void *ctx, enum push_code code, uint32_t 
     done(ctx, &r);
 }
 
-static void push_free(struct push *p)
+/* Before the answer: whoever gets it may push again at once. */
+static void push_counts_no_more(struct push *p)
 {
     atomic_fetch_sub(&p->st->pending_bytes, p->pending);
+    p->pending = 0;
+}
+
+static void push_free(struct push *p)
+{
     ingest_result_done(&p->rows);
     free(p);
 }
@@ -312,12 +318,14 @@ static void push_logged(void *ctx, uint64_t seq, const struct err *e)
     if (e) {
         head_unreserve(&st->head, n);
         metric_add(st->m.pushes_refused, 1);
+        push_counts_no_more(p);
         answer(p->done, p->ctx, PUSH_RETRY, 0, e);
         push_free(p);
         return;
     }
     head_add(&st->head, p->rows.chunks.at, n, seq, clock_mono_ns());
     p->rows.chunks.n = 0; /* the head owns them now */
+    push_counts_no_more(p);
     count_received(tenant_counters(p->tenant), p->rows.n_rows, p->rows.line_bytes + p->rows.metadata_bytes,
                    p->rows.metadata_bytes);
     struct err rejected = {0};
@@ -342,6 +350,15 @@ static bool disk_has_room(const struct store *st, struct err *e)
                    st->cfg->data_dir, left, st->cfg->min_free_bytes);
 }
 
+/* A request that hardly ever fits would come again for ever. It is taken when no other is under way and the head is at most half
+ * full; how large it can be is max_recv_msg_size's and max_decompressed_size's business. */
+static bool fits_alone(const struct push *p, uint64_t used)
+{
+    uint64_t half = p->st->cfg->memory_max_bytes / 2;
+    return (uint64_t)p->pending > half && used - MIN(used, (uint64_t)p->pending) <= half &&
+           atomic_load(&p->st->pending_bytes) == p->pending;
+}
+
 /* Memory a request may take, known only afterwards: texts are seldom more than three times its bytes, but a row has columns
  * even where its record is two bytes long. */
 static bool admit(struct push *p, struct ingest_request *rq, struct err *e)
@@ -358,16 +375,17 @@ static bool admit(struct push *p, struct ingest_request *rq, struct err *e)
     if (!disk_has_room(st, e))
         return false;
     uint64_t used = memory_used(st);
-    if (used <= st->cfg->memory_max_bytes)
+    if (used <= st->cfg->memory_max_bytes || fits_alone(p, used))
         return true;
     flush_poke(st);
     return err_set(e, ERR_FULL, "%" PRIu64 " bytes of rows wait in memory, more than memory_max_bytes=%" PRIu64, used,
                    st->cfg->memory_max_bytes);
 }
 
-static void settle_memory(struct push *p)
+/* The rows as they are; and until the log has it, the request, where it was read and where the log writes it from. */
+static void settle_memory(struct push *p, size_t request_bytes)
 {
-    int64_t real = 0;
+    int64_t real = 2 * (int64_t)request_bytes;
     for (size_t i = 0; i < p->rows.chunks.n; i++)
         real += (int64_t)p->rows.chunks.at[i]->memory;
     atomic_fetch_add(&p->st->pending_bytes, real - p->pending);
@@ -420,6 +438,7 @@ static void push_refused(struct push *p, const struct err *e)
     enum push_code code = may_pass(e->code) ? PUSH_RETRY : PUSH_REJECTED;
     if (code == PUSH_RETRY)
         metric_add(p->st->m.pushes_refused, 1);
+    push_counts_no_more(p);
     answer(p->done, p->ctx, code, 0, e);
     push_free(p);
 }
@@ -442,7 +461,7 @@ void store_push_request(struct store *st, const struct store_request *q, push_do
         return;
     }
     p->tenant = rq.tenant;
-    settle_memory(p);
+    settle_memory(p, q->bytes.n);
     touch_streams(&p->rows);
     count_rejects(tenant_counters(p->tenant), st->metrics, q->tenant, &p->rows.rejects);
     if (!p->rows.n_records)

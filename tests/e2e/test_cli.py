@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import COLLECTOR_YAML
-from weirkit import WEIR, logs_request, request
+from weirkit import WEIR, logs_request, metric, request
 
 
 def weir(*args, cwd=None):
@@ -93,6 +93,14 @@ def test_data_of_a_running_store_is_not_taken(house):
     house.store()
     r = weir('store', '--api', '127.0.0.1:0', '--data-dir', house.directory / 'store-data')
     assert r.returncode == 1 and 'store-data' in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize('mode', ['always', 'interval=50ms', 'off'])
+def test_durability_is_said_at_start_and_in_metrics(house, mode):
+    args = [] if mode == 'always' else ['--durability', mode]
+    store = house.store('store', 0, *args)
+    assert f'durability: {mode}' in store.log.read_text()
+    assert metric(store.address['api'], 'weir_store_durability_info', mode=mode) == 1
 
 
 @pytest.fixture
