@@ -48,6 +48,7 @@ struct chunk {
     size_t memory;      /* bytes it holds */
     struct chunk_aside *aside; /* goes with it; may be NULL */
     bool whole;         /* the columns stand behind this struct; else each has its own memory */
+    bool mapped;        /* and all of it is a mapping of its own */
 };
 
 struct chunk *chunk_ref(struct chunk *c);

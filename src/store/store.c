@@ -37,7 +37,7 @@ const struct option store_options[] = {
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BOOL, wal_compression, "false", "requests that come uncompressed are compressed for the write-ahead log: a third of the bytes, half "
                                       "as much CPU again"),
-    O(BYTES, memory_max_bytes, "112MiB", "memory for rows and requests under way above which pushes are asked to wait (503)"),
+    O(BYTES, memory_max_bytes, "96MiB", "memory for rows and requests under way above which pushes are asked to wait (503)"),
     O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
     O(U64, max_records_per_request, "1000000", "most records of a request, else it is refused (400); 0: any"),
     O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
