@@ -25,7 +25,8 @@ struct lines_encoded { /* owned by the encoder, until its next call */
     uint32_t n_templates, raw_rows; /* raw: kept whole */
     struct sieve_keys tokens; /* what slots hold, other than numbers */
 };
-/* Rows of `bytes`: row i ends at end[i] and begins where the one before ends. NULL: out of memory. */
+/* Rows of `bytes`: row i ends at end[i] and begins where the one before ends. What was made is put together again and held against
+ * them; should it differ, which would be a bug, it is reported and all lines are kept whole. NULL: out of memory. */
 const struct lines_encoded *lines_encode(struct lines_encoder *x, const char *bytes, const uint32_t *end, uint32_t n);
 
 /* Words of a text that are a slot in any line that they are a word of, and no number. */

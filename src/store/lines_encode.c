@@ -1,5 +1,6 @@
 /* lines_encode.c - lines into templates and columns. One pass over the text finds the slots and looks the template up; then the rows
  * of each template, gathered, give its columns one after the other. */
+#include "base/log.h"
 #include "base/varint.h"
 #include "store/bits.h"
 #include "store/hash.h"
@@ -50,9 +51,9 @@ struct lines_encoder {
     VEC(uint64_t) columns;   /* of one template, one behind the other */
     VEC(uint32_t) columns_w;
     VEC(uint64_t) spare;     /* of one column */
-    struct buf key, directory;
+    struct buf key, directory, back;
     uint64_t chars; /* that slots hold */
-    bool odd_uuid, many_slots;
+    bool odd_uuid, many_slots, whole; /* whole: no templates */
     uint32_t key_places[LINES_SLOTS_MAX];
     uint64_t key_values[LINES_SLOTS_MAX];
     uint32_t key_widths[LINES_SLOTS_MAX];
@@ -69,7 +70,7 @@ void lines_encoder_free(struct lines_encoder *x)
 {
     if (!x)
         return;
-    struct buf *all[] = {&x->texts, &x->key, &x->directory, &x->out.dict, &x->out.ids, &x->out.slots, &x->out.text};
+    struct buf *all[] = {&x->texts, &x->key, &x->directory, &x->back, &x->out.dict, &x->out.ids, &x->out.slots, &x->out.text};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         buf_done(all[i]);
     vec_done(&x->templates);
@@ -194,7 +195,7 @@ static bool take_apart(struct lines_encoder *x, size_t from, size_t n)
     size_t room = x->n_bytes - from, done = 0;
     x->n_key = 0;
     buf_reset(&x->key);
-    char *to = n <= LINES_TEMPLATE_BYTES ? buf_reserve(&x->key, n + LINES_SLOTS_MAX + COPY_SLACK) : NULL;
+    char *to = n <= LINES_TEMPLATE_BYTES && !x->whole ? buf_reserve(&x->key, n + LINES_SLOTS_MAX + COPY_SLACK) : NULL;
     if (!to)
         return false;
     for (size_t d; x->n_key < LINES_SLOTS_MAX && (d = next_digit(p, done, n, room)) < n;) {
@@ -652,7 +653,7 @@ static bool begin(struct lines_encoder *x, const char *bytes, size_t n_bytes, ui
     return true;
 }
 
-const struct lines_encoded *lines_encode(struct lines_encoder *x, const char *bytes, const uint32_t *end, uint32_t n)
+static const struct lines_encoded *encode(struct lines_encoder *x, const char *bytes, const uint32_t *end, uint32_t n)
 {
     bool ok = begin(x, bytes, n ? end[n - 1] : 0, n);
     for (uint32_t r = 0; ok && r < n; r++)
@@ -676,6 +677,51 @@ const struct lines_encoded *lines_encode(struct lines_encoder *x, const char *by
         if (all[i]->failed)
             return NULL;
     return x->out.tokens.failed ? NULL : &x->out;
+}
+
+static bool made_ids(void *ctx, sv *ret, struct err *e UNUSED)
+{
+    *ret = buf_view(&((struct lines_encoder *)ctx)->out.ids);
+    return true;
+}
+static bool made_columns(void *ctx, sv *ret_slots, sv *ret_text, struct err *e UNUSED)
+{
+    struct lines_encoder *x = ctx;
+    *ret_slots = buf_view(&x->out.slots);
+    *ret_text = buf_view(&x->out.text);
+    return true;
+}
+
+/* Do the lines come back? */
+static bool comes_back(struct lines_encoder *x, const char *bytes, const uint32_t *end, uint32_t n, struct err *e)
+{
+    struct lines_source from = {made_ids, made_columns, x};
+    struct lines *l;
+    size_t total = n ? end[n - 1] : 0;
+    buf_reset(&x->back);
+    char *to = buf_reserve(&x->back, total + 1), *slack = buf_reserve(&x->out.slots, BITS_SLACK);
+    if (!to || !slack)
+        return err_nomem(e);
+    memset(slack, 0, BITS_SLACK);
+    if (!lines_open(buf_view(&x->out.dict), &from, end, n, &l, e))
+        return false;
+    bool ok = lines_build(l, NULL, to, e);
+    lines_close(l);
+    return ok && (!total || memcmp(to, bytes, total) == 0 || err_set(e, ERR_CORRUPT, "other lines than those that went in"));
+}
+
+const struct lines_encoded *lines_encode(struct lines_encoder *x, const char *bytes, const uint32_t *end, uint32_t n)
+{
+    struct err e = {0};
+    x->whole = false;
+    const struct lines_encoded *made = encode(x, bytes, end, n);
+    if (!made || comes_back(x, bytes, end, n, &e))
+        return made;
+    if (e.code == ERR_NOMEM)
+        return NULL;
+    log_error("store", "a block's lines are kept whole, their templates give: %s. This is a bug in weir; please report it", e.msg);
+    x->whole = true;
+    return encode(x, bytes, end, n);
 }
 
 size_t lines_tokens(sv text, struct lines_token *ret, size_t max)

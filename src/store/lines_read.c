@@ -190,13 +190,11 @@ static bool template_open(struct lines *l, struct reader *r, struct template *t,
     return true;
 }
 
-bool lines_need_templates(struct lines *l, struct err *e)
+static bool templates_open(struct lines *l, struct err *e)
 {
     struct reader r = {(const uint8_t *)l->rest.p, (const uint8_t *)l->rest.p + l->rest.n};
     uint32_t text_at = 0, most = (uint32_t)MIN((uint64_t)l->rest.n, (uint64_t)COLUMNS_MAX); /* a slot takes a byte at least */
     uint64_t rows = l->raw_rows;
-    if (l->templates)
-        return true;
     l->templates = calloc(l->n_templates + 1, sizeof *l->templates);
     l->places = malloc((most + 1) * sizeof *l->places);
     if (!l->templates || !l->places)
@@ -220,6 +218,19 @@ bool lines_need_templates(struct lines *l, struct err *e)
     }
     l->raw_at = l->text_n;
     return r.at == r.end || corrupt(e, "bytes behind the columns");
+}
+
+bool lines_need_templates(struct lines *l, struct err *e)
+{
+    if (l->templates || templates_open(l, e))
+        return true;
+    free(TAKE(l->templates)); /* what was half read is not looked at again */
+    free(TAKE(l->places));
+    free(TAKE(l->columns));
+    l->numbers.n = l->words.n = 0;
+    l->n_columns = 0;
+    l->slots_n = l->text_n = 0;
+    return false;
 }
 
 bool lines_open(sv dict, const struct lines_source *from, const uint32_t *line_end, uint32_t n_rows, struct lines **ret, struct err *e)
