@@ -232,12 +232,13 @@ static void put_stats(struct buf *out, const struct logql_result *r, const struc
     }
     buf_sv(out, SV("},\"index\":{"));
     PUT_MEMBERS(out, {"totalChunks", s->blocks_total},
-                {"postFilterChunks", s->blocks_total - MIN(s->blocks_total, s->blocks_pruned_filter)},
+                {"postFilterChunks", s->blocks_total - MIN(s->blocks_total, s->blocks_pruned_filter + s->blocks_pruned_content)},
                 {"shardsDuration", 0});
-    buf_fmt(out, ",\"usedBloomFilters\":%s},\"weir\":{", s->blocks_pruned_filter ? "true" : "false");
+    buf_fmt(out, ",\"usedBloomFilters\":%s},\"weir\":{", s->blocks_pruned_filter + s->blocks_pruned_content ? "true" : "false");
     PUT_MEMBERS(out, {"streams", s->streams}, {"streamsReturned", s->streams_returned}, {"parts", s->parts},
                 {"headChunks", s->head_chunks}, {"blocks", s->blocks_total}, {"blocksOutsideTime", s->blocks_pruned_time},
-                {"blocksWithoutStreams", s->blocks_pruned_stream}, {"blocksOpened", s->blocks_decoded},
+                {"blocksWithoutStreams", s->blocks_pruned_stream}, {"blocksWithoutContent", s->blocks_pruned_content},
+                {"blocksOpened", s->blocks_decoded},
                 {"blocksFilteredOut", s->blocks_pruned_filter}, {"blocksLinesRead", s->blocks_lines},
                 {"blocksMetadataRead", s->blocks_metadata}, {"blocksDamaged", s->blocks_damaged},
                 {"rowsConsidered", s->rows_considered}, {"bytesConsidered", s->bytes_considered},

@@ -350,11 +350,11 @@ static bool print_explained(struct json data, const struct client_options *o, st
     struct json stats, weir;
     if (!json_get(data, SV("stats"), &stats) || !json_get(stats, SV("weir"), &weir))
         return err_set(e, ERR_UNSUPPORTED, "%s does not say what it read (--explain needs a Weir server)", o->addr);
-    EXPLAIN("streams", "# chosen, # of them in what was read", "streams", "streamsReturned");
+    EXPLAIN("streams", "# chosen, # of them with rows that passed", "streams", "streamsReturned");
     EXPLAIN("sources", "# parts, # chunks in memory", "parts", "headChunks");
-    EXPLAIN("blocks", "#: # outside the time range, # without the streams, # opened", "blocks", "blocksOutsideTime",
-            "blocksWithoutStreams", "blocksOpened");
-    EXPLAIN("", "  of these # filtered out; lines read from #, metadata from #; # damaged", "blocksFilteredOut", "blocksLinesRead",
+    EXPLAIN("blocks", "#: # outside the time range, # without the streams, # without what is looked for, # opened; others were not needed",
+            "blocks", "blocksOutsideTime", "blocksWithoutStreams", "blocksWithoutContent", "blocksOpened");
+    EXPLAIN("", "  of the opened # had no row that passed; lines read from #, metadata from #; # damaged", "blocksFilteredOut", "blocksLinesRead",
             "blocksMetadataRead", "blocksDamaged");
     EXPLAIN("rows", "# considered, # passed the scan's filters, # the query's; # copies left out", "rowsConsidered", "rowsGiven",
             "rowsAfterPipeline", "rowsCopies");

@@ -662,43 +662,63 @@ static struct scan_request asked(const char *query, struct logql_result *res)
     return rows.last;
 }
 
-static bool note_each(void *ctx, const struct scan_request *req, const struct scan_sink *sink, struct scan_stats *ret, struct err *e)
+/* What a source of blocks is asked for: filters with their texts, names to filter, names wanted; written down while it is asked. */
+static bool note_each(void *ctx, const struct scan_request *q, const struct scan_sink *sink, struct scan_stats *ret, struct err *e)
 {
+    struct buf *out = ctx;
     (void)sink, (void)e;
-    ((struct test_rows *)ctx)->last = *req;
     *ret = (struct scan_stats){0};
+    buf_fmt(out, "limit %d columns %u", (int)q->limit, q->columns);
+    for (size_t i = 0; i < q->n_filters; i++) {
+        const struct scan_filter *f = &q->filters[i];
+        buf_fmt(out, " | %d " SV_FMT, (int)f->op, SV_ARG(f->text));
+        for (size_t k = 0; k < f->n_required; k++)
+            buf_fmt(out, " [" SV_FMT "]", SV_ARG(f->required[k]));
+        for (size_t k = 0; k < f->n_literals; k++)
+            buf_fmt(out, " <" SV_FMT ">", SV_ARG(f->literals[k]));
+    }
+    for (size_t i = 0; i < q->n_key_filters; i++)
+        buf_fmt(out, " | " SV_FMT "=" SV_FMT, SV_ARG(q->key_filters[i].name), SV_ARG(q->key_filters[i].equal));
+    for (size_t i = 0; i < q->n_keys; i++)
+        buf_fmt(out, " +" SV_FMT, SV_ARG(q->keys[i]));
     return true;
 }
 
-/* What a source of blocks is asked for: how many filters, names to filter and names wanted, and columns; with the first texts. */
+static bool note_open(void *ctx, const struct scan_request *q, void **ret, struct err *e)
+{
+    struct scan_stats ignored;
+    *ret = ctx;
+    return note_each(ctx, q, NULL, &ignored, e);
+}
+
+static int note_next(void *scan, struct scan_batch *ret, struct err *e)
+{
+    (void)scan, (void)ret, (void)e;
+    return 0;
+}
+
+static void note_stats(const void *scan, struct scan_stats *ret)
+{
+    (void)scan;
+    *ret = (struct scan_stats){0};
+}
+
+static void note_close(void *scan)
+{
+    (void)scan;
+}
+
 static void check_asked(const char *query, int line, const char *want)
 {
-    struct test_rows rows = {0};
-    struct row_source source = test_rows_source(&rows);
+    SCOPED(buf_done) struct buf got = {0};
+    struct row_source source = {note_open, note_next, note_stats, note_close, &got, note_each, 2};
     struct logql_params p = {.end_ns = 60 * S, .step_ns = 10 * S, .limit = 7};
     struct arena a;
     struct logql_expr *x = NULL;
     struct logql_result res;
     struct err e = {0};
-    SCOPED(buf_done) struct buf got = {0};
-    source.each = note_each;
-    source.slots = 2;
     arena_init(&a, 0);
     CHECK_OK(logql_parse(sv_of(query), &a, &x, &e) && logql_run_rows(&source, x, &p, &a, &res, &e), &e);
-    const struct scan_request *q = &rows.last;
-    buf_fmt(&got, "limit %d columns %u", (int)q->limit, q->columns);
-    for (size_t i = 0; i < q->n_filters; i++) {
-        const struct scan_filter *f = &q->filters[i];
-        buf_fmt(&got, " | %d " SV_FMT, (int)f->op, SV_ARG(f->text));
-        for (size_t k = 0; k < f->n_required; k++)
-            buf_fmt(&got, " [" SV_FMT "]", SV_ARG(f->required[k]));
-        for (size_t k = 0; k < f->n_literals; k++)
-            buf_fmt(&got, " <" SV_FMT ">", SV_ARG(f->literals[k]));
-    }
-    for (size_t i = 0; i < q->n_key_filters; i++)
-        buf_fmt(&got, " | " SV_FMT "=" SV_FMT, SV_ARG(q->key_filters[i].name), SV_ARG(q->key_filters[i].equal));
-    for (size_t i = 0; i < q->n_keys; i++)
-        buf_fmt(&got, " +" SV_FMT, SV_ARG(q->keys[i]));
     if (!sv_eq(buf_view(&got), sv_of(want)))
         test_fail(__FILE__, line, "%s: " SV_FMT "\n# want %s", query, SV_ARG(buf_view(&got)), want);
     logql_free(x);

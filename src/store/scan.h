@@ -77,6 +77,7 @@ struct scan_stats {
     uint64_t rows_returned, duplicates;
     uint64_t head_rows, head_bytes;
     uint64_t blocks_total, blocks_pruned_time, blocks_pruned_stream, blocks_pruned_filter, blocks_decoded;
+    uint64_t blocks_pruned_content; /* not opened: by their content filters no row passes; blocks_pruned_filter: opened, and none did */
     uint64_t blocks_lines, blocks_metadata; /* of which lines and metadata were needed */
     uint64_t bytes_stored_read, bytes_decoded, metadata_bytes;
     uint64_t parts, head_chunks; /* that had rows to look at */

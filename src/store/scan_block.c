@@ -128,12 +128,16 @@ bool run_base(struct plan *pl, struct hand *h, struct run *r, unsigned base, str
     bool ok = part_read_columns(rd, r->block, r->c, base, e);
     h->stats.bytes_stored_read += part_reader_bytes(rd) - stored;
     reader_put(pl, r, rd);
-    r->base |= ok ? base : 0;
+    unsigned more = ok ? base & ~r->base : 0;
+    size_t row = (more & BLOCK_TIMES ? sizeof *r->c->ts : 0) + (more & BLOCK_STREAMS ? sizeof *r->c->stream : 0) +
+                 (more & BLOCK_LENGTHS ? sizeof *r->c->line_end : 0);
+    h->stats.bytes_decoded += row * r->c->n;
+    r->base |= more;
     return ok;
 }
 
 /* The chunk, or a block of which nothing is read yet. */
-static bool load(struct plan *pl, struct hand *h, struct run *r, struct err *e)
+static bool load(struct plan *pl, struct run *r, struct err *e)
 {
     struct part_reader *rd;
     if (run_is_head(pl, r)) {
@@ -144,8 +148,6 @@ static bool load(struct plan *pl, struct hand *h, struct run *r, struct err *e)
         return false;
     bool ok = part_open_block(rd, r->block, &r->c, e);
     reader_put(pl, r, rd);
-    if (ok)
-        h->stats.bytes_decoded += r->c->memory;
     return ok && run_charge(pl, r, r->c->memory, e);
 }
 
@@ -237,11 +239,18 @@ static bool pick_rows(struct plan *pl, struct hand *h, struct run *r, bool all_s
     return true;
 }
 
+/* pass[] holds zeros and ones: eight at a time. */
 static void count_pass(const struct hand *h, struct run *r)
 {
-    r->n = 0;
-    for (uint32_t i = 0; i < r->c->n; i++)
-        r->n += h->pass.at[i];
+    const uint8_t *pass = h->pass.at;
+    uint32_t i = 0, n = 0;
+    for (uint64_t eight; i + 8 <= r->c->n; i += 8) {
+        memcpy(&eight, pass + i, sizeof eight);
+        n += (uint32_t)(eight * 0x0101010101010101u >> 56);
+    }
+    for (; i < r->c->n; i++)
+        n += pass[i];
+    r->n = n;
 }
 
 static bool filter_block_lines(struct plan *pl, struct hand *h, struct run *r, struct err *e)
@@ -295,7 +304,9 @@ static bool filter_key(struct plan *pl, struct hand *h, struct run *r, const str
             continue;
         uint32_t id = key_column_id(k, i), s = c->n_streams == 1 ? 0 : c->stream[i];
         uint8_t *known = id ? &of_value[id] : &of_stream[s];
-        if (*known == UNKNOWN)
+        if (*known == UNKNOWN && id && f->equal.p)
+            *known = sv_eq(k->values[id - 1], f->equal);
+        else if (*known == UNKNOWN)
             *known = f->accept(f->ctx, id ? k->values[id - 1] : labels_get(r->streams[s]->labels, f->name));
         h->pass.at[i] = *known;
     }
@@ -345,7 +356,7 @@ static bool keep_places(struct plan *pl, struct hand *h, struct run *r, struct e
         return true;
     if (!(r->at = malloc(r->n * sizeof *r->at)))
         return err_nomem(e);
-    for (uint32_t i = 0; i < r->c->n; i++)
+    for (uint32_t i = 0; n < r->n; i++)
         if (h->pass.at[i])
             r->at[n++] = i;
     return run_charge(pl, r, r->n * sizeof *r->at, e);
@@ -383,9 +394,9 @@ static bool may_pass(struct plan *pl, struct hand *h, struct run *r, bool *ret, 
     for (size_t i = 0; ok && i < n; i++)
         *ret = *ret && !asked[i].absent; /* a value that is asked for is not that of nothing */
     if (ok && !*ret) {
-        h->stats.rows_considered += p->blocks[r->block].rows;
+        h->stats.rows_considered += p->blocks[r->block].rows; /* all: which are the query's would have to be read */
         h->stats.bytes_considered += p->blocks[r->block].line_bytes;
-        h->stats.blocks_pruned_filter++;
+        h->stats.blocks_pruned_content++;
     }
     return ok;
 }
@@ -397,7 +408,7 @@ static bool open_rows(struct plan *pl, struct hand *h, struct run *r, unsigned c
         r->n = 0;
         return ok;
     }
-    if (!load(pl, h, r, e) || !find_streams(pl, r, &all, e) || (!vec_reserve(&h->pass, r->c->n) && !err_nomem(e)))
+    if (!load(pl, r, e) || !find_streams(pl, r, &all, e) || (!vec_reserve(&h->pass, r->c->n) && !err_nomem(e)))
         return false;
     if (!pick_rows(pl, h, r, all, e))
         return false;
@@ -427,7 +438,7 @@ bool run_open(struct plan *pl, struct hand *h, struct run *r, unsigned columns, 
 {
     struct err why = {0};
     if (open_rows(pl, h, r, columns, keys, &why)) {
-        h->stats.blocks_decoded += !run_is_head(pl, r);
+        h->stats.blocks_decoded += r->c && !run_is_head(pl, r);
         h->stats.head_chunks += run_is_head(pl, r);
         return true;
     }
@@ -444,7 +455,7 @@ bool run_open(struct plan *pl, struct hand *h, struct run *r, unsigned columns, 
 bool run_reopen(struct plan *pl, struct hand *h, struct run *r, unsigned columns, bool keys, struct err *e)
 {
     bool all;
-    return (r->c || (load(pl, h, r, e) && find_streams(pl, r, &all, e))) && run_base(pl, h, r, BLOCK_TIMES | BLOCK_STREAMS, e) &&
+    return (r->c || (load(pl, r, e) && find_streams(pl, r, &all, e))) && run_base(pl, h, r, BLOCK_TIMES | BLOCK_STREAMS, e) &&
            run_need(pl, h, r, columns, e) &&
            (!keys || run_keys(pl, h, r, e));
 }

@@ -50,8 +50,8 @@ static bool give(struct each *x, unsigned slot, const struct run *r, int sign, c
 
 static void mark_shown(struct hand *h, const struct run *r)
 {
-    uint32_t last = UINT32_MAX;
-    for (uint32_t i = 0; i < r->n; i++) {
+    uint32_t last = UINT32_MAX, n = r->c->n_streams == 1 ? 1 : r->n;
+    for (uint32_t i = 0; i < n; i++) {
         uint32_t s = r->c->stream[r->at ? r->at[i] : i];
         if (s != last)
             h->shown[r->streams[s]->rank] = true;

@@ -195,7 +195,7 @@ TEST(blocks_are_left_out_by_time_stream_and_line)
     buf_reset(&b);
     CHECK_OK(scan_text(f.st, &rq, 0, &b, &s, &e), &e);
     CHECK_SV(buf_view(&b), SV("2004 part 2 row 3\n"));
-    CHECK_EQ(s.blocks_pruned_filter, 4);
+    CHECK_EQ(s.blocks_pruned_filter + s.blocks_pruned_content, 4);
     CHECK_EQ(s.rows_considered, 4 * 10 + 1);
     rq.filters = &hasnt;
     buf_reset(&b);
@@ -257,6 +257,63 @@ TEST(a_scan_stops_when_told)
     rq.max_memory = 10;
     CHECK(!scan_text(f.st, &rq, 0, &b, NULL, &e));
     CHECK_ERR(&e, ERR_LIMIT, "max_query_memory");
+    fixture_done(&f);
+}
+
+struct each_sum {
+    _Atomic int64_t rows;
+    _Atomic bool cancel, fail;
+};
+
+static bool sum_rows(void *ctx, unsigned slot, const struct scan_rows *r, struct err *e)
+{
+    struct each_sum *sum = ctx;
+    (void)slot;
+    atomic_fetch_add(&sum->rows, r->sign * (int64_t)r->n);
+    if (atomic_load(&sum->fail))
+        return err_set(e, ERR_INVALID, "enough");
+    return true;
+}
+
+TEST(blocks_read_each_by_itself_obey_the_limits_too)
+{
+    struct fixture f;
+    struct err e = {0};
+    struct scan_stats s;
+    struct each_sum sum = {0};
+    struct scan_sink sink = {sum_rows, &sum};
+    fixture_config(&f);
+    f.cfg.query_threads = 3;
+    REQUIRE(fixture_open(&f));
+    many_parts(&f, 6, 20);
+    struct scan_request rq = {.tenant = SV("fake"), .start_ns = 0, .end_ns = INT64_MAX, .cancel = &sum.cancel};
+    CHECK_OK(scan_each(f.st, &rq, &sink, &s, &e), &e);
+    CHECK_EQ(sum.rows, 120);
+    CHECK_EQ(s.rows_returned, 120);
+    CHECK_EQ(s.blocks_decoded, 6);
+    CHECK_EQ(s.streams_returned, 1);
+    atomic_store(&sum.cancel, true);
+    CHECK(!scan_each(f.st, &rq, &sink, &s, &e));
+    CHECK_ERR(&e, ERR_CANCELLED, "cancelled");
+    atomic_store(&sum.cancel, false);
+    rq.deadline_mono_ns = 1;
+    CHECK(!scan_each(f.st, &rq, &sink, &s, &e));
+    CHECK_ERR(&e, ERR_TIMEOUT, "query_timeout");
+    rq.deadline_mono_ns = 0;
+    rq.max_memory = 10;
+    CHECK(!scan_each(f.st, &rq, &sink, &s, &e));
+    CHECK_ERR(&e, ERR_LIMIT, "max_query_memory");
+    struct account shared = {.max = 1000000, .used = 999999};
+    rq.max_memory = 0;
+    rq.account = &shared;
+    CHECK(!scan_each(f.st, &rq, &sink, &s, &e));
+    CHECK_ERR(&e, ERR_LIMIT, "1000000 bytes");
+    CHECK_EQ(shared.used, 999999); /* what the scan held is given back */
+    shared.used = 0;
+    atomic_store(&sum.fail, true);
+    CHECK(!scan_each(f.st, &rq, &sink, &s, &e));
+    CHECK_ERR(&e, ERR_INVALID, "enough");
+    CHECK_EQ(shared.used, 0);
     fixture_done(&f);
 }
 
