@@ -116,33 +116,71 @@ static bool add_extent(struct plan *pl, const struct stream *st, int64_t min_ts,
     return room;
 }
 
-/* Does another source overlap this one in time? */
-static bool is_alone(const struct plan *pl, size_t source, int64_t min_ts, int64_t max_ts)
+struct origin {
+    int64_t min_ts, max_ts;
+    uint32_t at; /* parts, then chunks */
+    bool alone;
+};
+
+static int by_begin(const void *a, const void *b)
+{
+    const struct origin *x = a, *y = b;
+    return (x->min_ts > y->min_ts) - (x->min_ts < y->min_ts);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct origin *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Which sources overlap no other in time: their streams need no looking at. */
+static void find_alone(struct origin *at, size_t n)
+{
+    size_t longest = 0; /* of those before: the one that ends last */
+    qsort(at, n, sizeof *at, by_begin);
+    for (size_t i = 0; i < n; i++) {
+        at[i].alone = !i || at[i].min_ts > at[longest].max_ts;
+        if (!at[i].alone)
+            at[longest].alone = false;
+        if (!i || at[i].max_ts > at[longest].max_ts)
+            longest = i;
+    }
+    qsort(at, n, sizeof *at, by_place);
+}
+
+static bool add_source(struct plan *pl, const struct origin *src)
 {
     const struct store_view *v = &pl->view;
-    for (size_t i = 0; i < v->n_parts; i++)
-        if (i != source && v->parts[i]->max_ts >= min_ts && v->parts[i]->min_ts <= max_ts)
-            return false;
-    for (size_t i = 0; i < v->n_chunks; i++)
-        if (v->n_parts + i != source && v->chunks[i]->max_ts >= min_ts && v->chunks[i]->min_ts <= max_ts)
-            return false;
-    return true;
+    bool ok = true;
+    if (src->alone || !range_overlaps(&pl->rq, src->min_ts, src->max_ts))
+        return true;
+    if (src->at < v->n_parts) {
+        const struct part *p = v->parts[src->at];
+        for (uint32_t i = 0; ok && i < p->n_streams; i++)
+            ok = add_extent(pl, p->streams[i].st, p->streams[i].min_ts, p->streams[i].max_ts);
+        return ok;
+    }
+    const struct chunk *c = v->chunks[src->at - v->n_parts];
+    for (uint32_t i = 0; ok && i < c->n_streams; i++)
+        ok = add_extent(pl, c->streams[i].st, c->streams[i].min_ts, c->streams[i].max_ts);
+    return ok;
 }
 
 static bool find_contests(struct plan *pl, struct err *e)
 {
     const struct store_view *v = &pl->view;
-    bool ok = true;
-    for (size_t p = 0; ok && p < v->n_parts; p++) {
-        const struct part *part = v->parts[p];
-        if (!range_overlaps(&pl->rq, part->min_ts, part->max_ts) || is_alone(pl, p, part->min_ts, part->max_ts))
-            continue;
-        for (uint32_t i = 0; ok && i < part->n_streams; i++)
-            ok = add_extent(pl, part->streams[i].st, part->streams[i].min_ts, part->streams[i].max_ts);
-    }
-    for (size_t k = 0; ok && k < v->n_chunks; k++)
-        for (uint32_t i = 0; ok && i < v->chunks[k]->n_streams; i++)
-            ok = add_extent(pl, v->chunks[k]->streams[i].st, v->chunks[k]->streams[i].min_ts, v->chunks[k]->streams[i].max_ts);
+    size_t n = v->n_parts + v->n_chunks;
+    struct origin *at = malloc((n + 1) * sizeof *at);
+    bool ok = at;
+    for (uint32_t i = 0; ok && i < n; i++)
+        at[i] = i < v->n_parts ? (struct origin){v->parts[i]->min_ts, v->parts[i]->max_ts, i, false}
+                               : (struct origin){v->chunks[i - v->n_parts]->min_ts, v->chunks[i - v->n_parts]->max_ts, i, false};
+    if (ok)
+        find_alone(at, n);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = add_source(pl, &at[i]);
+    free(at);
     if (!ok)
         return err_nomem(e);
     if (pl->contests.n)
