@@ -10,7 +10,20 @@ struct parse_hints {
     bool skip; /* nothing: parsers need not run */
     const sv *names; /* with x_extracted goes x, from which it is made */
     size_t n;
+    bool first[256], last[256]; /* bytes that names begin and end with */
 };
+void parse_hints_set(struct parse_hints *h, const sv *names, size_t n);
+/* False: this key, as it stands in a line, cannot become a label that may be needed; told by its ends alone. `nested`: other keys' names come in
+ * front of it. */
+static inline bool parse_may_want(const struct parse_hints *h, sv key, bool nested)
+{
+    if (h->all || !key.n)
+        return true;
+    unsigned char first = (unsigned char)key.p[0], last = (unsigned char)key.p[key.n - 1];
+    bool plain_first = first == '_' || ((first | 32) >= 'a' && (first | 32) <= 'z');
+    bool plain_last = last == '_' || (last >= '0' && last <= '9') || ((last | 32) >= 'a' && (last | 32) <= 'z');
+    return (!plain_last || h->last[last]) && (nested || !plain_first || h->first[first]);
+}
 /* May this label be needed? Asked before its value is worked out. */
 bool parse_wants(const struct parse_hints *h, const struct label_row *r, sv name);
 /* Extracts the label if the query needs it; true when it was needed and new. */

@@ -23,6 +23,16 @@ static bool hinted(const struct parse_hints *h, sv name)
     return false;
 }
 
+void parse_hints_set(struct parse_hints *h, const sv *names, size_t n)
+{
+    *h = (struct parse_hints){.skip = !n, .names = names, .n = n};
+    for (size_t i = 0; i < n; i++)
+        if (names[i].n) {
+            h->first[(unsigned char)names[i].p[0]] = true;
+            h->last[(unsigned char)names[i].p[names[i].n - 1]] = true;
+        }
+}
+
 bool parse_wants(const struct parse_hints *h, const struct label_row *r, sv name)
 {
     return h->all || (hinted(h, name) && !label_row_has_parsed(r, name));
@@ -340,9 +350,9 @@ static bool flatten_object(struct flatten *f, struct cursor *c, sv prefix, size_
         f->nested_names += prefix.n ? prefix.n + key.n + 1 : 0;
         if (f->nested_names > MAX_NESTED_NAMES)
             return false;
-        sv name = sanitised_name(f->r->a, prefix, key);
         blanks(c);
         if (take(c, '{')) {
+            sv name = sanitised_name(f->r->a, prefix, key);
             if (!flatten_object(f, c, name.n ? name : prefix, depth + 1))
                 return false;
         } else if (c->p < c->end && *c->p == '[') {
@@ -352,7 +362,9 @@ static bool flatten_object(struct flatten *f, struct cursor *c, sv prefix, size_
             enum json_type type = scalar(c, &text, &escaped);
             if (type == TYPE_BAD)
                 return false;
-            if (type != TYPE_NULL && name.n && parse_wants(f->h, f->r, name)) {
+            bool may = type != TYPE_NULL && parse_may_want(f->h, key, prefix.n);
+            sv name = may ? sanitised_name(f->r->a, prefix, key) : SV_NULL;
+            if (name.n && parse_wants(f->h, f->r, name)) {
                 sv value = value_text(f->r, type, text, escaped, &ok);
                 if (!ok)
                     return false;

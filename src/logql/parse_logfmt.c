@@ -135,6 +135,8 @@ static bool set_pair(void *ctx, const struct pair *p)
 {
     struct logfmt_all *all = ctx;
     bool ok = true;
+    if (!parse_may_want(all->h, p->key, false))
+        return true;
     sv name = sanitised_name(all->r->a, SV_NULL, p->key);
     if (!name.n || !parse_wants(all->h, all->r, name))
         return true;

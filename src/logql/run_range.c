@@ -57,7 +57,7 @@ static bool plan_hints(struct range_node *n, struct parse_hints *ret)
         label_filter_names(n->agg->unwrap.filters[i], add_name, &ns);
     if (ns.n)
         qsort(ns.at, ns.n, sizeof *ns.at, by_name); /* labels made of them are sorted, then */
-    *ret = (struct parse_hints){.skip = !ns.n, .names = ns.at, .n = ns.n};
+    parse_hints_set(ret, ns.at, ns.n);
     return !ns.failed;
 }
 
