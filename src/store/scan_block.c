@@ -477,7 +477,7 @@ void run_close(struct plan *pl, struct run *r)
     r->sorted = NULL;
     r->keys_read = 0;
     r->base = 0;
-    r->lines_read = false;
+    r->lines_read = r->metadata_read = r->metadata_counted = false;
     r->n = 0;
     r->memory = 0;
 }
