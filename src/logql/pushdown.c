@@ -155,13 +155,39 @@ static struct scan_filter filter_of(const struct line_arg *arg, bool negated, st
     return f;
 }
 
+/* Several alternatives of which one must be there: one filter, when all of them are plain texts. */
+static bool push_alternatives(const struct line_filter *f, struct arena *a, struct pushdown *pd)
+{
+    size_t n = 0, room = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const struct line_arg *arg = &f->args[i];
+        if (arg->ip || (arg->re && !arg->n_literals))
+            return false;
+        room += arg->re ? arg->n_literals : 1;
+    }
+    sv *texts = pd->n_filters < ARRAY_LEN(pd->filters) ? arena_alloc(a, room * sizeof *texts) : NULL;
+    if (!texts)
+        return false;
+    for (size_t i = 0; i < f->n; i++) {
+        const struct line_arg *arg = &f->args[i];
+        for (size_t k = 0; arg->re && k < arg->n_literals; k++)
+            texts[n++] = arg->literals[k];
+        if (!arg->re)
+            texts[n++] = arg->text;
+    }
+    pd->filters[pd->n_filters++] = (struct scan_filter){.op = SCAN_REGEX, .literals = texts, .n_literals = n};
+    return true;
+}
+
 /* One filter for each argument, when the arguments stand for themselves: one alternative, or several that all must be absent. True when
  * that is all of the stage. */
 static bool push_line_filter(const struct line_filter *f, struct arena *a, struct pushdown *pd)
 {
     bool negated = negates(f->op), all = true;
-    if (f->op == LINE_PATTERN || f->op == LINE_NOT_PATTERN || (f->n != 1 && !negated))
+    if (f->op == LINE_PATTERN || f->op == LINE_NOT_PATTERN)
         return false;
+    if (f->n > 1 && !negated)
+        return push_alternatives(f, a, pd);
     for (size_t i = 0; i < f->n; i++) {
         bool fits = !f->args[i].ip && pd->n_filters < ARRAY_LEN(pd->filters);
         if (fits)

@@ -138,7 +138,7 @@ static void push_rows(struct fixture *f)
 static void random_stages(struct buf *q)
 {
     static const char *const stages[] = {
-        "|= `error`", "!= `error`", "|~ `user=\\w+ .*port \\d+`", "!~ `host-[0-3] `", "|~ `error|timeout`", "|= `error` or `GET`",
+        "|= `error`", "!= `error`", "|~ `user=\\w+ .*port \\d+`", "!~ `host-[0-3] `", "|~ `error|timeout`", "|= `error` or `GET`", "|= `GET` or ``", "|~ `GET|host-1` or `from`", "|~ `GE.` or `from`",
         "!= `error` or `GET`", "|~ `(?i)ERROR`", "|= ``", "!= ``", "|> `<_>host<_>`", "| trace_id=`t7`", "| trace_id!=`t7`",
         "| trace_id=~`t1.*`", "| trace_id=``", "| status>=300", "| status>=300 or trace_id=`t3`", "| level=`ERROR`",
         "| level=`ERROR`, path=`meta1`", "| service_name=`svc2`", "| status=`200` or status=`300`", "| __error__=``", "| json",

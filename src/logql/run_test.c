@@ -731,7 +731,9 @@ TEST(what_is_left_to_the_scan)
     ASKED("{a=\"b\"}", "limit 7 columns 3");
     ASKED("{a=\"b\"} |= \"x\" != \"y\" or \"z\"", "limit 7 columns 3 | 0 x | 1 y | 1 z");
     ASKED("{a=\"b\"} |= \"x\" | json != \"y\" | line_format \"\" |= \"w\"", "limit 0 columns 3 | 0 x | 1 y");
-    ASKED("{a=\"b\"} |= \"x\" or \"y\"", "limit 0 columns 3");
+    ASKED("{a=\"b\"} |= \"x\" or \"y\"", "limit 7 columns 3 | 2  <x> <y>");
+    ASKED("{a=\"b\"} |~ \"xx|zz\" or \"y\"", "limit 7 columns 3 | 2  <xx> <zz> <y>");
+    ASKED("{a=\"b\"} |~ \"x.\" or \"y\"", "limit 0 columns 3");
     ASKED("{a=\"b\"} | trace_id=\"7\" | n > 5", "limit 0 columns 3 | trace_id=7 | n=");
     ASKED("{a=\"b\"} | x=\"1\" or y=\"2\"", "limit 0 columns 3");
     ASKED("{a=\"b\"} | x=\"1\" or x=\"2\"", "limit 7 columns 3 | x=");

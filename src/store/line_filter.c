@@ -5,6 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool scan_filter_hits(const struct scan_filter *f, sv line)
+{
+    if (f->op == SCAN_CONTAINS || f->op == SCAN_NOT_CONTAINS)
+        return sv_find(line, f->text) != SV_NPOS;
+    for (size_t i = 0; i < f->n_literals; i++)
+        if (sv_find(line, f->literals[i]) != SV_NPOS)
+            return true;
+    return !f->n_literals && regex_match(f->re, line);
+}
+
 static uint32_t alive(const uint8_t *pass, uint32_t n)
 {
     uint32_t k = 0;

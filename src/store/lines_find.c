@@ -3,7 +3,7 @@
  * Could a needle be in a line of a template, other than in its text? It would have to touch a slot. So it is laid over the template in
  * all ways that begin in a slot, or with the end of the text in front of one, and followed from there: text must be the same, a slot's
  * characters ones that it holds. What no way fits is not there. */
-#include "base/regex.h"
+#include "store/line_filter.h"
 #include "store/lines_int.h"
 
 enum verdict { NONE, ALL, OPEN };
@@ -111,8 +111,7 @@ static bool nowhere(const struct lines *l, sv needle)
 /* A template without slots is its line. */
 static enum verdict of_one_line(const struct scan_filter *f, sv line)
 {
-    bool hit = f->op == SCAN_REGEX || f->op == SCAN_NOT_REGEX ? regex_match(f->re, line) : sv_find(line, f->text) != SV_NPOS;
-    return hit ? ALL : NONE;
+    return scan_filter_hits(f, line) ? ALL : NONE;
 }
 
 static enum verdict turned(const struct scan_filter *f, enum verdict v)
@@ -166,8 +165,7 @@ static bool line_passes(const struct scan_filter *filters, size_t n, sv line)
 {
     for (size_t i = 0; i < n; i++) {
         const struct scan_filter *f = &filters[i];
-        bool hit = f->op == SCAN_REGEX || f->op == SCAN_NOT_REGEX ? regex_match(f->re, line) : sv_find(line, f->text) != SV_NPOS;
-        if (hit == (f->op == SCAN_NOT_CONTAINS || f->op == SCAN_NOT_REGEX))
+        if (scan_filter_hits(f, line) == (f->op == SCAN_NOT_CONTAINS || f->op == SCAN_NOT_REGEX))
             return false;
     }
     return true;

@@ -27,7 +27,7 @@ struct scan_filter {
     const struct regex *re; /* REGEX, NOT_REGEX */
     const sv *required;     /* with it: texts that each match contains; may be none */
     size_t n_required;
-    const sv *literals;     /* with it: what matches is what contains one of these; may be none */
+    const sv *literals;     /* if any, what matches is what contains one of these, and re may be NULL */
     size_t n_literals;
 };
 
