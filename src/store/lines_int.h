@@ -30,6 +30,7 @@ struct lines {
     const char *texts;
     uint32_t texts_n;
     struct template *templates; /* n_templates + 1; NULL: not read yet, as what follows */
+    bool whole;                 /* the templates and their columns are all there */
     uint32_t *places;
     struct column *columns;
     uint32_t n_columns;
