@@ -262,6 +262,7 @@ static bool make_swap(struct store *st, struct part *const *in, size_t n, bool l
                    .reserve = stored,
                    .sync_every = SYNC_BYTES,
                    .drop_cache = run.large}, /* young parts are what people ask for: they stay in memory */
+        .memory_max = st->cfg->merge_max_memory,
         .cutoff = kept_from,
         .tick = tick,
         .ctx = &run,
@@ -308,8 +309,12 @@ static bool merge_parts(struct store *st, struct part *const *in, size_t n, bool
         count_merge(st, &made);
         ok = publish(st, &why);
     } else {
-        set_apart(in, n, &why);
         swap_done(&s);
+        if (why.code == ERR_LIMIT && n > 2) {
+            merge_result_done(&made);
+            return merge_parts(st, in, MAX(n / 2, (size_t)2), false, e); /* half of them take half the memory */
+        }
+        set_apart(in, n, &why);
     }
     merge_result_done(&made);
     if (!ok && e)

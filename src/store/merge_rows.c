@@ -8,8 +8,6 @@
 #include "store/dedup.h"
 #include <inttypes.h>
 
-#define MEMORY_MAX (256ull << 20)
-
 struct input {
     struct part *p;
     struct part_reader *rd;
@@ -101,7 +99,6 @@ static bool tick(struct merger *m, struct input *in, struct err *e)
 
 static bool load(struct merger *m, struct input *in, struct err *e)
 {
-    uint64_t max = m->job->memory_max ? m->job->memory_max : MEMORY_MAX;
     if (in->block >= in->p->n_blocks)
         return err_set(e, ERR_CORRUPT, "part '%s' has fewer rows than its table says", in->p->name);
     if (!part_read_block(in->rd, in->block, &in->c, e))
@@ -115,8 +112,9 @@ static bool load(struct merger *m, struct input *in, struct err *e)
         part_reader_forget(in->rd, in->block);
     m->memory += in->c->memory;
     m->ret->memory_peak = MAX(m->ret->memory_peak, m->memory);
-    if (m->memory > max)
-        return err_set(e, ERR_LIMIT, "rows of one stream and time need more than %" PRIu64 " bytes to compare", max);
+    if (m->memory > m->job->memory_max)
+        return err_set(e, ERR_LIMIT, "a merge of %zu parts needs more than merge_max_memory=%" PRIu64 " bytes", m->job->n,
+                       m->job->memory_max);
     return tick(m, in, e);
 }
 

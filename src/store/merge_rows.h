@@ -17,7 +17,7 @@ struct merge_job {
     _Atomic uint64_t *next_id;
     struct part_writer_options writer;
     size_t table_max;       /* as in flush_rows.h; 0: PART_TABLE_BYTES */
-    uint64_t memory_max;    /* bytes of blocks held at once, beyond which the merge fails with ERR_LIMIT; 0: 256 MiB */
+    uint64_t memory_max;    /* bytes of blocks held at once, beyond which the merge fails with ERR_LIMIT */
     /* Rows of the stream before this time are left out; INT64_MIN: none. NULL: no rows are. */
     int64_t (*cutoff)(void *ctx, const struct stream *st);
     /* Called about once a block with the bytes read and written since. False (with *e) ends the merge. NULL: nobody asks. */
@@ -35,5 +35,5 @@ struct merge_result {
 void merge_result_done(struct merge_result *r);
 
 /* The files are complete, synced and named when this returns; nothing lists them yet. On failure none is left. ERR_CORRUPT: an
- * input is damaged. ERR_LIMIT: more equal times than memory_max has room for. */
+ * input is damaged. ERR_LIMIT: blocks, or rows of one stream and time, for which memory_max has no room. */
 MUST_USE bool merge_rows(const struct merge_job *job, struct merge_result *ret, struct err *e);

@@ -257,6 +257,40 @@ TEST(a_damaged_part_stays_and_the_others_are_merged)
     fixture_done(&f);
 }
 
+/* Six parts of a block each that overlap in time, and memory for some three. */
+TEST(short_of_memory_fewer_parts_are_merged)
+{
+    enum { PARTS = 6, EACH = 100 };
+    struct fixture f;
+    struct err e = {0};
+    static char lines[EACH][8000];
+    fixture_config(&f);
+    f.cfg.merge_max_memory = 3 << 20;
+    REQUIRE(fixture_open(&f));
+    for (int p = 0; p < PARTS; p++) {
+        struct rec r[EACH];
+        for (int i = 0; i < EACH; i++) {
+            memset(lines[i], 'a' + i % 26, sizeof lines[i] - 1);
+            lines[i][0] = (char)('0' + p);
+            r[i] = (struct rec){.ts = 1 + i, .line = lines[i]};
+        }
+        push_flush(&f, r, EACH);
+    }
+    merge_and_compare(&f, 0, PARTS);
+    CHECK(parts_of(&f) < PARTS && parts_of(&f) > 1);
+    CHECK_EQ(stored(&f), PARTS * EACH);
+    CHECK(metric_value(f.st->m.merge_memory) <= 4 << 20);
+    fixture_close(&f);
+    f.cfg.merge_max_memory = 64 << 10; /* not enough for two */
+    REQUIRE(fixture_open(&f));
+    CHECK(!store_merge(f.st, true, &e));
+    CHECK_ERR(&e, ERR_LIMIT, "merge_max_memory=65536");
+    while (!store_merge(f.st, true, &e)) /* each says so once, then stays as it is */
+        CHECK_EQ(e.code, ERR_LIMIT);
+    CHECK_EQ(stored(&f), PARTS * EACH);
+    fixture_done(&f);
+}
+
 /* ---- faults ---- */
 
 enum { ROWS = 8, PER_PART = 2 };

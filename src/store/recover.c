@@ -194,6 +194,17 @@ static bool is_dead(const struct recovery *r, uint64_t id)
     return false;
 }
 
+/* Is there a part that came to be only after this one was listed? A younger flush, or a merge of parts as young. */
+static bool was_listed(const struct recovery *r, const struct part *p)
+{
+    for (size_t i = 0; i < r->files.n; i++) {
+        const struct part *q = r->files.at[i].part;
+        if (q && (q->end_seq > p->end_seq || (q->end_seq == p->end_seq && q->n_inputs)))
+            return true;
+    }
+    return false;
+}
+
 /* Should a part be kept that no edit lists? */
 static bool keep_unlisted(struct recovery *r, const struct part *p)
 {
@@ -201,7 +212,7 @@ static bool keep_unlisted(struct recovery *r, const struct part *p)
         return false;
     if (p->n_inputs)
         return !inputs_serve(r, p);
-    return !log_has(r->st, p) || (r->damage.code && origin_complete(r, p));
+    return !log_has(r->st, p) || (r->damage.code && (origin_complete(r, p) || was_listed(r, p)));
 }
 
 static void replace_inputs(struct recovery *r, const struct part *p)
@@ -248,6 +259,7 @@ static bool take_part(struct recovery *r, struct found *f, struct catalog_state 
         return err_nomem(e);
     }
     *row = (struct catalog_part){p->id, p->file_bytes, p->rows, p->line_bytes, p->min_ts, p->max_ts};
+    p->added_mono_ns = clock_mono_ns(); /* a start settles no day at once */
     *room = part_ref(f->part);
     return true;
 }

@@ -28,6 +28,7 @@ const struct option store_options[] = {
     O(U64, merge_compression, "3", "zstd level of merged parts"),
     O(U64, merge_final_compression, "6", "zstd level of merged parts that are likely not merged again"),
     O(BYTES, merge_max_bytes, "4GiB", "line bytes of a merged part, about"),
+    O(BYTES, merge_max_memory, "256MiB", "memory for the rows of a merge; where it is too little, fewer parts are merged at once"),
     O(BYTES, merge_max_rate, "0", "bytes a second that merging reads and writes; 0: any"),
     O(DURATION, merge_idle, "10m", "a day without a new part for so long is merged as far as the size allows"),
     O(BYTES, merge_min_free_bytes, "1GiB", "free disk below which nothing is merged; 0: no check"),
@@ -97,6 +98,8 @@ static bool config_check(const struct store_config *cfg, struct err *e)
     if (!level_ok(cfg->flush_compression) || !level_ok(cfg->merge_compression) || !level_ok(cfg->merge_final_compression))
         return err_set(e, ERR_INVALID, "'flush_compression', 'merge_compression' and 'merge_final_compression' must be between 1 "
                                        "and 19");
+    if (cfg->merge_max_memory < 64 << 10)
+        return err_set(e, ERR_INVALID, "'merge_max_memory' must be at least 64KiB");
     if (cfg->merge_max_bytes < 64 << 10)
         return err_set(e, ERR_INVALID, "'merge_max_bytes' must be at least 64KiB");
     if (cfg->retention_period < 0 || cfg->retention_delete_delay < 0)

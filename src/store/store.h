@@ -25,6 +25,7 @@ struct store_config { /* filled from store_options */
     uint64_t merge_compression, merge_final_compression;
     bool merge;                 /* parts are merged in the background */
     uint64_t merge_max_bytes;   /* of lines in a merged part, about */
+    uint64_t merge_max_memory;  /* for rows of a merge */
     uint64_t merge_max_rate;    /* bytes read and written a second; 0: any */
     int64_t merge_idle;
     uint64_t merge_min_free_bytes, min_free_bytes; /* of the disk, below which merging, then pushing stops; 0: no check */
