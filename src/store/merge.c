@@ -19,7 +19,7 @@
 #define JUDGE_NS (60 * NS_PER_S)
 #define RETRY_MIN_NS NS_PER_S
 #define RETRY_MAX_NS (300 * NS_PER_S)
-enum { SYNC_BYTES = 16 << 20, NICE = 5 };
+enum { SYNC_BYTES = 16 << 20, INPUT_BYTES = 8 << 20, NICE = 5 }; /* a block of an input takes about half of that */
 
 struct swap { /* a catalog edit about parts, until it is in force */
     struct part_set out; /* references */
@@ -327,6 +327,7 @@ static bool merge_parts(struct store *st, struct part *const *in, size_t n, bool
 static struct plan_limits plan_limits_of(const struct store *st, bool all)
 {
     return (struct plan_limits){.max_bytes = st->cfg->merge_max_bytes,
+                                .max_inputs = MAX((size_t)(st->cfg->merge_max_memory / INPUT_BYTES), (size_t)2),
                                 .now_mono_ns = clock_mono_ns(),
                                 .idle_ns = all ? INT64_MIN : st->cfg->merge_idle};
 }

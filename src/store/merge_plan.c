@@ -11,7 +11,7 @@ static bool worth_it(const struct plan_window *w, const struct plan_limits *l, b
 {
     if (w->n < 2)
         return false;
-    if (w->gain >= PLAN_GAIN || (w->gain >= 2.5 && w->bytes >= l->max_bytes / 4 * 3))
+    if (w->gain >= MIN((double)PLAN_GAIN, (double)l->max_inputs * 3 / 4) || (w->gain >= 2.5 && w->bytes >= l->max_bytes / 4 * 3))
         return true; /* the second: full, so that waiting for more gains nothing */
     return idle && (w->gain >= SETTLE_GAIN || w->bytes <= SETTLE_CRUMBS);
 }
@@ -30,7 +30,7 @@ struct plan_window plan_pick(const struct plan_part *parts, size_t n, const stru
     bool idle = is_idle(parts, n, l);
     for (size_t i = 0; i < n; i++) {
         uint64_t sum = 0, weight = 0, largest = 0;
-        for (size_t k = i; k < n && k - i < PLAN_INPUTS && !parts[k].fixed; k++) {
+        for (size_t k = i; k < n && k - i < MIN(l->max_inputs, (size_t)PLAN_INPUTS) && !parts[k].fixed; k++) {
             uint64_t w = MAX(parts[k].bytes, SMALL_BYTES);
             sum += parts[k].bytes;
             weight += w;

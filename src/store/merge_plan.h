@@ -16,6 +16,7 @@ struct plan_part { /* of one day, in part_order() */
 
 struct plan_limits {
     uint64_t max_bytes;   /* of what comes out of a merge */
+    size_t max_inputs;    /* at most PLAN_INPUTS; with few, less gain has to do */
     int64_t now_mono_ns;
     int64_t idle_ns;      /* a day that got no part for so long is settled: merged as far as the size allows */
 };

@@ -669,7 +669,7 @@ TEST(a_slow_merge_ends_when_the_store_closes)
 static struct plan_window pick(const uint64_t *mb, size_t n, int64_t idle_for)
 {
     struct plan_part parts[64];
-    struct plan_limits l = {.max_bytes = 4096 * MB, .now_mono_ns = 1000, .idle_ns = 100};
+    struct plan_limits l = {.max_bytes = 4096 * MB, .max_inputs = 16, .now_mono_ns = 1000, .idle_ns = 100};
     for (size_t i = 0; i < n; i++)
         parts[i] = (struct plan_part){.bytes = mb[i] * MB, .added_mono_ns = 1000 - idle_for, .fixed = !mb[i]};
     return plan_pick(parts, n, &l);
@@ -700,7 +700,7 @@ TEST(the_plan_waits_for_gain)
 TEST(the_plan_writes_little)
 {
     VEC(struct plan_part) parts = {0};
-    struct plan_limits l = {.max_bytes = 4096 * MB, .idle_ns = INT64_MAX};
+    struct plan_limits l = {.max_bytes = 4096 * MB, .max_inputs = 16, .idle_ns = INT64_MAX};
     uint64_t written = 0, came = 0;
     size_t most = 0;
     for (int i = 0; i < 1024; i++) {

@@ -28,7 +28,7 @@ const struct option store_options[] = {
     O(U64, merge_compression, "3", "zstd level of merged parts"),
     O(U64, merge_final_compression, "6", "zstd level of merged parts that are likely not merged again"),
     O(BYTES, merge_max_bytes, "4GiB", "line bytes of a merged part, about"),
-    O(BYTES, merge_max_memory, "256MiB", "memory for the rows of a merge; where it is too little, fewer parts are merged at once"),
+    O(BYTES, merge_max_memory, "128MiB", "memory for the rows of a merge; where it is too little, fewer parts are merged at once"),
     O(BYTES, merge_max_rate, "0", "bytes a second that merging reads and writes; 0: any"),
     O(DURATION, merge_idle, "10m", "a day without a new part for so long is merged as far as the size allows"),
     O(BYTES, merge_min_free_bytes, "1GiB", "free disk below which nothing is merged; 0: no check"),
