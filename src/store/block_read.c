@@ -361,6 +361,15 @@ static size_t held(const struct chunk_block *cb)
     return n;
 }
 
+void part_close_block(struct chunk *c)
+{
+    if (!c->aside)
+        return;
+    c->memory -= held(CONTAINER_OF(c->aside, struct chunk_block, aside));
+    c->aside->free(c->aside);
+    c->aside = NULL;
+}
+
 static bool lines_of(struct chunk_block *cb, struct chunk *c, struct err *e)
 {
     sv dict;

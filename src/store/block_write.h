@@ -7,7 +7,7 @@ struct block_writer; /* reused from block to block; after a failure it is only g
 /* `pages` is borrowed. NULL: out of memory. */
 struct block_writer *block_writer_new(struct page_writer *pages);
 void block_writer_free(struct block_writer *b);
-/* The next row of the block: row `row` of `c`, which must live until the block has ended. `ordinal` is its stream's; ordinals do
+/* The next row of the block: row `row` of `c`, whose metadata must live until the block has ended; the line is copied. `ordinal` is its stream's; ordinals do
  * not fall. *ret_full: the block should end behind it. */
 MUST_USE bool block_writer_row(struct block_writer *b, uint32_t ordinal, const struct chunk *c, uint32_t row, bool *ret_full,
                                struct err *e);

@@ -19,7 +19,7 @@
 #define JUDGE_NS (60 * NS_PER_S)
 #define RETRY_MIN_NS NS_PER_S
 #define RETRY_MAX_NS (300 * NS_PER_S)
-enum { SYNC_BYTES = 16 << 20, INPUT_BYTES = 8 << 20, NICE = 5 }; /* a block of an input takes about half of that */
+enum { SYNC_BYTES = 16 << 20, INPUT_BYTES = 16 << 20, NICE = 5 }; /* a block that is open takes 12 MB */
 
 struct swap { /* a catalog edit about parts, until it is in force */
     struct part_set out; /* references */

@@ -80,6 +80,11 @@ static bool retire(struct merger *m, struct input *in, struct err *e)
     if (!room)
         return err_nomem(e);
     *room = (struct retired){in->c, m->w ? part_writer_blocks(m->w) : 0};
+    if (!m->comparing) { /* the writer has copied the lines */
+        free(TAKE(in->c->lines));
+        in->c->memory -= in->c->line_bytes;
+        m->memory -= in->c->line_bytes;
+    }
     in->c = NULL;
     in->block++;
     in->row = 0;
@@ -108,6 +113,7 @@ static bool load(struct merger *m, struct input *in, struct err *e)
         in->c = NULL;
         return false;
     }
+    part_close_block(in->c);
     if (m->job->writer.drop_cache)
         part_reader_forget(in->rd, in->block);
     m->memory += in->c->memory;

@@ -106,6 +106,8 @@ MUST_USE bool part_may_pass(struct part_reader *r, uint32_t block, const struct 
 /* One name's metadata; views as with chunk_key(). */
 MUST_USE bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv name, struct key_column *ret,
                             struct err *e);
+/* Nothing more will be read of the block: what is kept open for that goes. The columns that were read stay. */
+void part_close_block(struct chunk *c);
 /* Appends the block's pages as they are stored, their checksums checked. */
 MUST_USE bool part_read_stored(struct part_reader *r, uint32_t block, struct buf *to, struct err *e);
 uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */

@@ -18,8 +18,8 @@ MUST_USE bool part_writer_open(int dirfd, uint64_t id, const struct part_writer_
                                struct err *e);
 /* The next stream; at least one row must follow. `bytes`: of its lines, about; a fat stream begins a block of its own. */
 MUST_USE bool part_writer_stream(struct part_writer *w, struct stream *st, uint64_t bytes, struct err *e);
-/* Its next row: row `row` of `c`. That no two are equal is the caller's business. `c` must live until part_writer_blocks() is
- * more than right after this call. */
+/* Its next row: row `row` of `c`. That no two are equal is the caller's business. The metadata of `c`
+ * must live until part_writer_blocks() is more than right after this call. */
 MUST_USE bool part_writer_row(struct part_writer *w, const struct chunk *c, uint32_t row, struct err *e);
 /* The stream's next rows: a block of a part of the format that is written now, as it is stored there, which has no other stream. The
  * block at hand ends before it. */
