@@ -237,7 +237,7 @@ TEST(both_ways_of_reading_make_the_same_rows)
     w.cfg.max_structured_metadata_size = 400;
     w.cfg.max_line_size = 13;
     w.cfg.reject_old_samples_max_age = 98;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 700; i++) {
         struct buf plain = {0}, odd = {0}, quick = {0}, other = {0};
         struct ingest_request rq = {.tenant = w.t, .pool = i % 3 ? w.pool : NULL, .arrived_wall_ns = 1500, .now_wall_ns = 1100,
                                     .limits = i % 2 ? &w.cfg : NULL, .rules = (unsigned)i / 2 % 8};
@@ -311,7 +311,7 @@ TEST(what_a_request_leaves_behind_is_bounded)
     otlp_close(&b, sl);
     otlp_close(&b, rl);
     struct ingest_request rq = {.tenant = w.t, .pool = w.pool, .limits = &w.cfg, .rules = RULE_SERVICE_NAME, .bytes = buf_view(&b), .arrived_wall_ns = 1};
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 4; i++) {
         struct ingest_result r;
         REQUIRE_OK(ingest(&rq, &r, &e), &e);
         CHECK_EQ(r.n_rows, 1);
@@ -331,7 +331,7 @@ TEST(what_is_malformed_is_found_on_the_way)
     struct err e = {0};
     unsigned good = 0, bad = 0;
     REQUIRE_OK(world_make(&w, &e), &e);
-    for (int i = 0; i < 6000; i++) {
+    for (int i = 0; i < 2000; i++) {
         struct buf plain = {0}, odd = {0}, one = {0}, two = {0};
         struct otlp_counts counts;
         put_request(&plain, &odd);
@@ -364,7 +364,7 @@ TEST(what_is_malformed_is_found_on_the_way)
         buf_done(&two);
         REQUIRE(taken == ok);
     }
-    CHECK(good > 1000);
-    CHECK(bad > 1000);
+    CHECK(good > 300);
+    CHECK(bad > 300);
     world_done(&w);
 }
