@@ -145,9 +145,14 @@ static uint64_t pair_hash_at(const void *pairs, size_t i)
     return ((const struct pair *)pairs)[i].hash;
 }
 
+static uint64_t stream_hash(const struct stream *st)
+{
+    return hash_pointer(st) | 1; /* 0 would be nobody's */
+}
+
 static uint64_t stream_hash_at(const void *streams, size_t i)
 {
-    return hash_pointer(((const struct chunk_stream *)streams)[i].st);
+    return stream_hash(((const struct chunk_stream *)streams)[i].st);
 }
 
 static bool string_put(struct chunk_builder *b, sv s, uint32_t *ret_at)
@@ -162,17 +167,22 @@ static bool string_put(struct chunk_builder *b, sv s, uint32_t *ret_at)
 }
 
 /* Names repeat from pair to pair (trace_id, trace_id, ...): their bytes are kept once where that is cheap to see. */
+static struct name_kept *name_place(struct chunk_builder *b, sv name)
+{
+    size_t at = name.n ? name.n * 31 + (unsigned char)name.p[0] * 7u + (unsigned char)name.p[name.n - 1] : 0;
+    return &b->names[at % ARRAY_LEN(b->names)];
+}
+
 static bool name_put(struct chunk_builder *b, sv name, uint32_t *ret_at)
 {
-    size_t at = name.n ? (name.n * 31 + (unsigned char)name.p[0] * 7 + (unsigned char)name.p[name.n - 1]) % 64 : 0;
-    if (b->names[at].n == name.n && sv_eq(sv_make(b->strings.p + b->names[at].at, name.n), name)) {
-        *ret_at = b->names[at].at;
+    struct name_kept *kept = name_place(b, name);
+    if (kept->n == name.n && sv_eq(sv_make(b->strings.p + kept->at, name.n), name)) {
+        *ret_at = kept->at;
         return true;
     }
     if (!string_put(b, name, ret_at))
         return false;
-    b->names[at].at = *ret_at;
-    b->names[at].n = (uint32_t)name.n;
+    *kept = (struct name_kept){*ret_at, (uint32_t)name.n};
     return true;
 }
 
@@ -196,6 +206,7 @@ bool chunk_builder_new_pair(struct chunk_builder *b, struct label l, uint32_t *r
 
 bool chunk_builder_pair(struct chunk_builder *b, struct label l, uint64_t hash, uint32_t *ret)
 {
+    hash += !hash; /* 0 is a pair's that is not looked for */
     if (!slots_grow(&b->slots, &b->n_slots, b->n_slotted, b->pairs.n, pair_hash_at, b->pairs.at))
         return false;
     size_t i = hash & (b->n_slots - 1);
@@ -222,7 +233,7 @@ static bool stream_slot(struct chunk_builder *b, struct stream *st, uint32_t *re
     }
     if (!slots_grow(&b->stream_slots, &b->n_stream_slots, b->streams.n, b->streams.n, stream_hash_at, b->streams.at))
         return false;
-    size_t i = hash_pointer(st) & (b->n_stream_slots - 1);
+    size_t i = stream_hash(st) & (b->n_stream_slots - 1);
     for (; b->stream_slots[i]; i = (i + 1) & (b->n_stream_slots - 1)) {
         uint32_t slot = b->stream_slots[i] - 1;
         if (b->streams.at[slot].st == st) {
@@ -297,6 +308,26 @@ bool chunk_builder_add(struct chunk_builder *b, int64_t ts, struct stream *st, s
     return chunk_builder_row(b, ts, st, line, n_ids);
 }
 
+/* A table that one large chunk made large is not cleared whole for each small one. */
+static void slots_clear(uint32_t *slots, size_t n_slots, size_t n_items, uint64_t (*hash_of)(const void *, size_t), const void *items)
+{
+    if (!n_slots)
+        return;
+    if (n_items > n_slots / 16) {
+        memset(slots, 0, n_slots * sizeof *slots);
+        return;
+    }
+    for (size_t k = 0; k < n_items; k++) {
+        uint64_t h = hash_of(items, k);
+        if (!h)
+            continue;
+        size_t i = h & (n_slots - 1);
+        while (slots[i] != k + 1)
+            i = (i + 1) & (n_slots - 1);
+        slots[i] = 0;
+    }
+}
+
 /* What an ordinary chunk needs stays; what one giant record asked for does not. */
 enum { KEEP_ROWS = 16384, KEEP_BYTES = 4 << 20, KEEP_SLOTS = 16384 };
 
@@ -308,15 +339,14 @@ void chunk_builder_reset(struct chunk_builder *b)
         chunk_builder_done(b);
         return;
     }
+    slots_clear(b->slots, b->n_slots, b->pairs.n, pair_hash_at, b->pairs.at);
+    slots_clear(b->stream_slots, b->n_stream_slots, b->streams.n, stream_hash_at, b->streams.at);
+    if (b->pairs.n)
+        memset(b->names, 0, sizeof b->names);
     b->n = b->meta.n = b->pairs.n = b->streams.n = b->n_slotted = 0;
     buf_reset(&b->lines);
     buf_reset(&b->strings);
-    if (b->n_slots)
-        memset(b->slots, 0, b->n_slots * sizeof *b->slots);
-    if (b->n_stream_slots)
-        memset(b->stream_slots, 0, b->n_stream_slots * sizeof *b->stream_slots);
     b->last_stream = 0;
-    memset(b->names, 0, sizeof b->names);
 }
 
 /* Puts a column behind the ones before it. */
@@ -360,36 +390,101 @@ struct chunk *chunk_builder_take(struct chunk_builder *b)
     return c;
 }
 
-static bool rows_copy(struct chunk_builder *b, const struct chunk *c)
+/* ---- joining ---- */
+
+static size_t strings_bytes(const struct chunk *c)
 {
-    uint32_t *ids = malloc((c->n_pairs ? c->n_pairs : 1) * sizeof *ids), row_ids_cap = 64;
-    uint32_t *row_ids = malloc(row_ids_cap * sizeof *row_ids);
-    bool ok = ids && row_ids;
-    for (uint32_t i = 0; ok && i < c->n_pairs; i++)
-        ok = chunk_builder_pair(b, chunk_pair(c, i), chunk_pair_hash(c, i), &ids[i]);
-    for (uint32_t r = 0; ok && r < c->n; r++) {
-        uint32_t n;
-        const uint32_t *meta = chunk_meta(c, r, &n);
-        if (n > row_ids_cap) {
-            uint32_t *more = realloc(row_ids, n * sizeof *row_ids);
-            if (!(ok = more))
-                break;
-            row_ids = more;
-            row_ids_cap = n;
+    return c->memory - (size_t)(c->strings - (const char *)c); /* of a whole chunk they are the last */
+}
+
+/* The pairs of the first chunk keep their ids; those that are looked for get their places. */
+static bool pairs_begin(struct chunk_builder *b, const struct chunk *c, uint32_t *ids)
+{
+    if (!vec_reserve(&b->pairs, c->n_pairs))
+        return false;
+    buf_put(&b->strings, c->strings, strings_bytes(c));
+    if (b->strings.failed)
+        return false;
+    for (uint32_t i = 0; i < c->n_pairs; i++) {
+        const struct pair *p = &c->pairs[i];
+        ids[i] = i;
+        if (p->hash) {
+            if (!slots_grow(&b->slots, &b->n_slots, b->n_slotted, b->pairs.n, pair_hash_at, b->pairs.at))
+                return false;
+            size_t at = p->hash & (b->n_slots - 1);
+            while (b->slots[at])
+                at = (at + 1) & (b->n_slots - 1);
+            b->slots[at] = i + 1;
+            b->n_slotted++;
         }
-        for (uint32_t k = 0; k < n; k++)
-            row_ids[k] = ids[meta[k]];
-        ok = chunk_builder_add(b, c->ts[r], c->streams[c->stream[r]].st, chunk_line(c, r), row_ids, n);
+        if (i + ARRAY_LEN(b->names) >= c->n_pairs)
+            *name_place(b, sv_make(c->strings + p->name_at, p->name_n)) = (struct name_kept){p->name_at, p->name_n};
+        b->pairs.at[b->pairs.n++] = *p;
     }
-    free(ids);
-    free(row_ids);
+    return true;
+}
+
+static bool pairs_append(struct chunk_builder *b, const struct chunk *c, uint32_t *ids)
+{
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < c->n_pairs; i++) {
+        uint64_t hash = c->pairs[i].hash;
+        ok = hash ? chunk_builder_pair(b, chunk_pair(c, i), hash, &ids[i]) : chunk_builder_new_pair(b, chunk_pair(c, i), &ids[i]);
+    }
     return ok;
 }
 
-struct chunk *chunk_join(const struct chunk *x, const struct chunk *y)
+static bool streams_append(struct chunk_builder *b, const struct chunk *c, uint32_t *slots)
 {
-    struct chunk_builder b = {0};
-    struct chunk *c = rows_copy(&b, x) && rows_copy(&b, y) ? chunk_builder_take(&b) : NULL;
-    chunk_builder_done(&b);
+    for (uint32_t i = 0; i < c->n_streams; i++) {
+        const struct chunk_stream *from = &c->streams[i];
+        if (!stream_slot(b, from->st, &slots[i]))
+            return false;
+        struct chunk_stream *to = &b->streams.at[slots[i]];
+        to->rows += from->rows;
+        to->bytes += from->bytes;
+        to->min_ts = MIN(to->min_ts, from->min_ts);
+        to->max_ts = MAX(to->max_ts, from->max_ts);
+    }
+    return true;
+}
+
+/* Columns are copied whole, moved by what is there already. */
+static bool rows_append(struct chunk_builder *b, const struct chunk *c, const uint32_t *ids, const uint32_t *slots)
+{
+    size_t n_ids = c->n ? c->meta_end[c->n - 1] : 0, lines = b->lines.n;
+    uint32_t *meta = chunk_builder_ids(b, n_ids);
+    while (b->cap < b->n + c->n)
+        if (!rows_grow(b))
+            return false;
+    if (!meta || lines + c->line_bytes > UINT32_MAX)
+        return false;
+    buf_put(&b->lines, c->lines, c->line_bytes);
+    if (b->lines.failed)
+        return false;
+    for (size_t i = 0; i < n_ids; i++)
+        meta[i] = ids[c->meta[i]];
+    for (uint32_t r = 0; r < c->n; r++) {
+        b->ts[b->n + r] = c->ts[r];
+        b->stream[b->n + r] = slots[c->stream[r]];
+        b->line_end[b->n + r] = (uint32_t)lines + c->line_end[r];
+        b->meta_end[b->n + r] = (uint32_t)b->meta.n + c->meta_end[r];
+    }
+    b->meta.n += n_ids;
+    b->n += c->n;
+    return true;
+}
+
+struct chunk *chunk_join(struct chunk_builder *b, const struct chunk *x, const struct chunk *y)
+{
+    ASSERT(x->whole && y->whole);
+    size_t n_pairs = MAX(x->n_pairs, y->n_pairs), n_streams = MAX(x->n_streams, y->n_streams);
+    uint32_t *ids = malloc((n_pairs + n_streams + 1) * sizeof *ids), *slots = ids + n_pairs;
+    bool ok = ids && pairs_begin(b, x, ids) && streams_append(b, x, slots) && rows_append(b, x, ids, slots) &&
+              pairs_append(b, y, ids) && streams_append(b, y, slots) && rows_append(b, y, ids, slots);
+    free(ids);
+    struct chunk *c = ok ? chunk_builder_take(b) : NULL;
+    if (!c)
+        chunk_builder_reset(b);
     return c;
 }

@@ -83,6 +83,9 @@ static inline uint64_t chunk_pair_hash(const struct chunk *c, uint32_t id)
     return h ? h : row_hash_pair(chunk_pair(c, id));
 }
 
+struct name_kept {
+    uint32_t at, n;
+};
 struct chunk_builder {
     size_t n, cap; /* rows: of the four columns */
     int64_t *ts;
@@ -96,7 +99,7 @@ struct chunk_builder {
     uint32_t *stream_slots; /* the same over streams */
     size_t n_stream_slots;
     uint32_t last_stream; /* where the previous row's stream stands */
-    struct { uint32_t at, n; } names[64]; /* names kept lately: their bytes are shared */
+    struct name_kept names[64]; /* names kept lately: their bytes are shared */
 };
 void chunk_builder_done(struct chunk_builder *b);
 /* Empties it, as chunk_builder_take() does; keeps ordinary amounts of memory for the next chunk. */
@@ -124,5 +127,5 @@ static inline bool chunk_builder_full(const struct chunk_builder *b)
 }
 /* Hands the rows over as a chunk and empties the builder. NULL when out of memory (the builder is then as before). */
 struct chunk *chunk_builder_take(struct chunk_builder *b);
-/* The rows of `x` and then those of `y`. NULL when out of memory. */
-struct chunk *chunk_join(const struct chunk *x, const struct chunk *y);
+/* The rows of `x` and then those of `y`, both built by a builder; `b` is empty before and after. NULL when out of memory. */
+struct chunk *chunk_join(struct chunk_builder *b, const struct chunk *x, const struct chunk *y);

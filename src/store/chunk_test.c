@@ -107,3 +107,67 @@ TEST(fat_metadata_is_not_joined)
     head_done(&h);
     registry_free(reg);
 }
+
+/* Chunks of all kinds, joined again and again, hold the rows they were made of; the builder keeps nothing of the one before. */
+TEST(joined_chunks_hold_the_same_rows)
+{
+    struct registry *reg;
+    struct tenant *t;
+    struct stream *st[3];
+    struct err e = {0};
+    struct chunk_builder made = {0}, joiner = {0};
+    REQUIRE_OK(registry_new(1 << 20, &reg, &e) && registry_tenant(reg, SV("fake"), &t, &e), &e);
+    for (int i = 0; i < 3; i++) {
+        char name[] = {(char)('a' + i)};
+        struct label one = {SV("s"), sv_make(name, 1)};
+        REQUIRE_OK(stream_get(t, (struct labels){&one, 1}, STREAMS_ANY, &st[i], &e), &e);
+    }
+    for (unsigned round = 0; round < 40; round++) {
+        struct chunk *all = NULL;
+        unsigned made_rows = 0, size = round % 5 == 0 ? 300 : 1 + round % 7;
+        for (unsigned k = 0; k < 12; k++) {
+            for (unsigned r = 0; r < size; r++, made_rows++) {
+                char text[64];
+                uint32_t ids[3];
+                struct label fixed = {SV("fixed"), SV("same")}, some = {SV("some"), sv_make(text, (size_t)snprintf(text, sizeof text, "%u", made_rows % 9))};
+                CHECK(chunk_builder_pair(&made, fixed, made_rows % 2 ? row_hash_pair(fixed) : 0, &ids[0]));
+                CHECK(chunk_builder_pair(&made, some, row_hash_pair(some), &ids[1]));
+                some = (struct label){SV("zero"), sv_make(text, (size_t)snprintf(text, sizeof text, "new %u", made_rows))};
+                CHECK(chunk_builder_new_pair(&made, some, &ids[2]));
+                CHECK(chunk_builder_add(&made, made_rows, st[made_rows / 5 % 3], some.value, ids, 3));
+            }
+            struct chunk *c = chunk_builder_take(&made), *both = all && c ? chunk_join(&joiner, all, c) : NULL;
+            REQUIRE(c && (both || !all));
+            if (both) {
+                chunk_unref(all);
+                chunk_unref(c);
+            }
+            all = both ? both : c;
+        }
+        REQUIRE(all->n == made_rows);
+        uint32_t rows = 0;
+        for (uint32_t s = 0; s < all->n_streams; s++)
+            rows += all->streams[s].rows;
+        CHECK_EQ(rows, made_rows);
+        for (uint32_t r = 0; r < all->n; r++) {
+            char want[64], number[16];
+            uint32_t n;
+            const uint32_t *ids = chunk_meta(all, r, &n);
+            snprintf(want, sizeof want, "new %u", r);
+            snprintf(number, sizeof number, "%u", r % 9);
+            CHECK_EQ(all->ts[r], r);
+            CHECK_EQ(all->streams[all->stream[r]].st == st[r / 5 % 3], true);
+            CHECK_SV(chunk_line(all, r), sv_of(want));
+            REQUIRE(n == 3);
+            CHECK_SV(chunk_pair(all, ids[0]).value, SV("same"));
+            CHECK_SV(chunk_pair(all, ids[1]).value, sv_of(number));
+            CHECK_SV(chunk_pair(all, ids[2]).name, SV("zero"));
+            CHECK_SV(chunk_pair(all, ids[2]).value, sv_of(want));
+        }
+        CHECK(all->n_pairs <= made_rows + 9 + 2);
+        chunk_unref(all);
+    }
+    chunk_builder_done(&made);
+    chunk_builder_done(&joiner);
+    registry_free(reg);
+}

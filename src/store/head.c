@@ -28,6 +28,7 @@ void head_done(struct head *h)
 {
     chunk_list_done(&h->active);
     chunk_list_done(&h->sealed);
+    chunk_builder_done(&h->joiner);
     lock_done(&h->mu);
 }
 
@@ -89,7 +90,7 @@ static void join_tail(struct head *h)
     uint64_t seals;
     bool joined = true;
     while (joined && pair_to_join(h, &seals, two)) {
-        struct chunk *both = chunk_join(two[0], two[1]);
+        struct chunk *both = chunk_join(&h->joiner, two[0], two[1]);
         lock_acquire(&h->mu);
         joined = both && h->seals == seals;
         if (joined) {

@@ -20,6 +20,7 @@ struct head {
     struct chunk_list sealed; /* under mu; changed by the flusher alone, which may read it without */
     size_t reserved;          /* under mu: places promised in `active` */
     uint64_t seals;           /* under mu */
+    struct chunk_builder joiner; /* the adding thread's */
 };
 
 void head_init(struct head *h);
