@@ -18,7 +18,7 @@
 
 #define MANIFEST_MAGIC "\x89WEIRMF\n"
 enum { MANIFEST_MAJOR = 1, MANIFEST_HEAD = 16, FRAME_HEAD = 8, FRAME_MAX = 16 << 20, REWRITE_BYTES = 8 << 20, FILE_MAX = 1 << 30, FRAME_PARTS = 4096 };
-enum { TAG_COVERED = 1, TAG_ADD = 2, TAG_DROP = 3, TAG_RESET = 4, TAG_OPTIONAL = 64, TAG_DEAD = 64 };
+enum { TAG_COVERED = 1, TAG_ADD, TAG_DROP, TAG_RESET, TAG_DELETE, TAG_FORGET, TAG_NEXT_DELETE, TAG_END, TAG_OPTIONAL = 64, TAG_DEAD = 64 };
 
 struct catalog {
     int dirfd;                  /* borrowed */
@@ -32,8 +32,41 @@ struct catalog {
     struct catalog_state state; /* under mu: what the manifest says */
 };
 
+struct catalog_text *catalog_text_new(sv s)
+{
+    struct catalog_text *t = malloc(sizeof *t + s.n);
+    if (!t)
+        return NULL;
+    atomic_init(&t->refs, 1);
+    t->n = s.n;
+    if (s.n)
+        memcpy(t->p, s.p, s.n);
+    return t;
+}
+
+struct catalog_text *catalog_text_ref(struct catalog_text *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void catalog_text_unref(struct catalog_text *t)
+{
+    if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
+        free(t);
+}
+
+static void deletes_drop(struct catalog_state *s)
+{
+    for (size_t i = 0; i < s->deletes.n; i++)
+        catalog_text_unref(s->deletes.at[i].text);
+    s->deletes.n = 0;
+}
+
 void catalog_state_done(struct catalog_state *s)
 {
+    deletes_drop(s);
+    vec_done(&s->deletes);
     vec_done(&s->parts);
     vec_done(&s->dead);
 }
@@ -56,6 +89,31 @@ static void put_item(struct buf *out, unsigned tag, const uint64_t *numbers, siz
     buf_put(out, value, len);
 }
 
+/* Its text follows the numbers, without a length: it goes to the item's end. */
+static void put_delete(struct buf *out, const struct catalog_delete *d)
+{
+    const uint64_t numbers[] = {d->id, zigzag(d->created_ns), zigzag(d->processed_ns), zigzag(d->start_ns), zigzag(d->end_ns)};
+    size_t len = d->text->n;
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        len += varint_size(numbers[i]);
+    put_number(out, TAG_DELETE);
+    put_number(out, len);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        put_number(out, numbers[i]);
+    buf_sv(out, catalog_text_sv(d->text));
+}
+
+static void put_payload(struct buf *out, struct buf *p)
+{
+    uint8_t h[FRAME_HEAD];
+    put_le32(h, (uint32_t)p->n);
+    put_le32(h + 4, crc32c(0, p->p ? p->p : "", p->n));
+    buf_put(out, h, sizeof h);
+    buf_sv(out, buf_view(p));
+    if (p->failed || p->n > FRAME_MAX)
+        out->failed = p->failed ? p->failed : ERR_LIMIT;
+}
+
 /* `dead`: the frame forgets what was before, but for the dead of this state; NULL: it does not. */
 static void put_frame(struct buf *out, const struct catalog_edit *edit, const struct catalog_state *dead)
 {
@@ -69,20 +127,18 @@ static void put_frame(struct buf *out, const struct catalog_edit *edit, const st
         put_item(&p, TAG_ADD,
                  (uint64_t[]){a->id, a->file_bytes, a->rows, a->line_bytes, zigzag(a->min_ts), zigzag(a->max_ts)}, 6);
     }
+    for (size_t i = 0; i < edit->n_forget; i++)
+        put_item(&p, TAG_FORGET, &edit->forget[i], 1);
+    for (size_t i = 0; i < edit->n_deletes; i++)
+        put_delete(&p, &edit->deletes[i]);
     if (edit->covered_seq || dead)
         put_item(&p, TAG_COVERED, &edit->covered_seq, 1);
     for (size_t i = 0; dead && i < dead->dead.n; i++)
         put_item(&p, TAG_DEAD, &dead->dead.at[i], 1);
-    uint8_t h[FRAME_HEAD];
-    put_le32(h, (uint32_t)p.n);
-    put_le32(h + 4, crc32c(0, p.p ? p.p : "", p.n));
-    buf_put(out, h, sizeof h);
-    buf_sv(out, buf_view(&p));
-    if (p.failed || p.n > FRAME_MAX)
-        out->failed = p.failed ? p.failed : ERR_LIMIT;
+    put_payload(out, &p);
 }
 
-/* The state as frames: only the first says "forget what was before". */
+/* The state as frames: only the first says "forget what was before". Each delete has a frame: their texts may be long. */
 static void put_state(struct buf *out, const struct catalog_state *s)
 {
     size_t i = 0;
@@ -94,6 +150,13 @@ static void put_state(struct buf *out, const struct catalog_state *s)
         put_frame(out, &edit, i == 0 ? s : NULL);
         i += n;
     } while (i < s->parts.n);
+    for (i = 0; i < s->deletes.n; i++)
+        put_frame(out, &(struct catalog_edit){.deletes = &s->deletes.at[i], .n_deletes = 1}, NULL);
+    if (!s->next_delete) /* a store without deletes is one that older releases read */
+        return;
+    SCOPED(buf_done) struct buf next = {0};
+    put_item(&next, TAG_NEXT_DELETE, &s->next_delete, 1);
+    put_payload(out, &next);
 }
 
 static void forget_dead(struct catalog_state *s, uint64_t id)
@@ -124,7 +187,59 @@ static bool drop_part(struct catalog_state *s, uint64_t id, bool *nomem)
     return false;
 }
 
-static bool item_apply(uint64_t tag, const uint64_t *v, size_t n, struct catalog_state *s, bool *nomem)
+static struct catalog_delete *delete_find(struct catalog_state *s, uint64_t id)
+{
+    size_t lo = 0, hi = s->deletes.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (s->deletes.at[mid].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < s->deletes.n && s->deletes.at[lo].id == id ? &s->deletes.at[lo] : NULL;
+}
+
+static bool forget_delete(struct catalog_state *s, uint64_t id)
+{
+    struct catalog_delete *d = delete_find(s, id);
+    if (!d)
+        return false;
+    catalog_text_unref(d->text);
+    memmove(d, d + 1, (size_t)(s->deletes.at + s->deletes.n - (d + 1)) * sizeof *d);
+    s->deletes.n--;
+    return true;
+}
+
+/* Takes over the reference to its text. False: its id is not the newest, and nobody's; or no memory. */
+static bool put_in_delete(struct catalog_state *s, const struct catalog_delete *d, bool *nomem)
+{
+    struct catalog_delete *at = delete_find(s, d->id);
+    if (at) {
+        catalog_text_unref(at->text);
+    } else if (!d->id || d->id < s->next_delete || d->id == UINT64_MAX || !(at = vec_push(&s->deletes))) {
+        *nomem = d->id >= s->next_delete && d->id && d->id != UINT64_MAX;
+        return false;
+    } else {
+        s->next_delete = d->id + 1;
+    }
+    *at = *d;
+    return true;
+}
+
+static bool delete_apply(const uint64_t *v, size_t n, sv text, struct catalog_state *s, bool *nomem)
+{
+    if (n != 5)
+        return false;
+    struct catalog_delete d = {v[0], unzigzag(v[1]), unzigzag(v[2]), unzigzag(v[3]), unzigzag(v[4]), catalog_text_new(text)};
+    *nomem = !d.text;
+    if (!d.text || put_in_delete(s, &d, nomem))
+        return d.text != NULL;
+    catalog_text_unref(d.text);
+    return false;
+}
+
+static bool item_apply(uint64_t tag, const uint64_t *v, size_t n, sv rest, struct catalog_state *s, bool *nomem)
 {
     switch (tag) {
     case TAG_COVERED:
@@ -138,7 +253,16 @@ static bool item_apply(uint64_t tag, const uint64_t *v, size_t n, struct catalog
     case TAG_RESET:
         s->parts.n = s->dead.n = 0;
         s->covered_seq = 0;
+        deletes_drop(s);
+        s->next_delete = 0;
         return true;
+    case TAG_DELETE:
+        return delete_apply(v, n, rest, s, nomem);
+    case TAG_FORGET:
+        return n == 1 && forget_delete(s, v[0]);
+    case TAG_NEXT_DELETE:
+        s->next_delete = MAX(s->next_delete, v[0]);
+        return n == 1;
     case TAG_ADD: {
         struct catalog_part *room = n >= 6 ? vec_push(&s->parts) : NULL;
         *nomem = n >= 6 && !room;
@@ -167,14 +291,16 @@ static bool payload_apply(sv payload, struct catalog_state *s, struct err *e)
         bool nomem = false;
         if (!varint_get(&at, end, &tag) || !varint_get(&at, end, &len) || len > (uint64_t)(end - at))
             return err_set(e, ERR_CORRUPT, "manifest item");
-        if (tag < TAG_OPTIONAL && (tag < TAG_COVERED || tag > TAG_RESET))
+        if (tag < TAG_OPTIONAL && (tag < TAG_COVERED || tag >= TAG_END))
             return err_set(e, ERR_UNSUPPORTED, "manifest item %" PRIu64 " is of a newer release", tag);
         const uint8_t *stop = at + len;
-        while (tag <= TAG_DEAD && at < stop && n < ARRAY_LEN(v))
+        size_t n_max = tag == TAG_DELETE ? 5 : ARRAY_LEN(v); /* text follows */
+        while (tag <= TAG_DEAD && at < stop && n < n_max)
             if (!varint_get(&at, stop, &v[n++]))
                 return err_set(e, ERR_CORRUPT, "manifest item");
+        sv rest = sv_make(at, (size_t)(stop - at));
         at = stop;
-        if (!item_apply(tag, v, n, s, &nomem))
+        if (!item_apply(tag, v, n, rest, s, &nomem))
             return nomem ? err_nomem(e) : err_set(e, ERR_CORRUPT, "manifest item");
     }
     return true;
@@ -369,6 +495,13 @@ static bool state_copy(const struct catalog_state *from, struct catalog_state *t
     if (from->parts.n)
         memcpy(to->parts.at, from->parts.at, from->parts.n * sizeof *to->parts.at);
     to->parts.n = from->parts.n;
+    if (!vec_reserve(&to->deletes, from->deletes.n))
+        return err_nomem(e);
+    for (; to->deletes.n < from->deletes.n; to->deletes.n++) {
+        to->deletes.at[to->deletes.n] = from->deletes.at[to->deletes.n];
+        catalog_text_ref(to->deletes.at[to->deletes.n].text);
+    }
+    to->next_delete = from->next_delete;
     return true;
 }
 
@@ -447,6 +580,21 @@ void catalog_close(struct catalog *c)
     free(c);
 }
 
+static bool deletes_apply(struct catalog_state *s, const struct catalog_edit *edit, struct err *e)
+{
+    for (size_t i = 0; i < edit->n_forget; i++)
+        if (!forget_delete(s, edit->forget[i]))
+            return err_set(e, ERR_INVALID, "delete %" PRIx64 " is not listed", edit->forget[i]);
+    for (size_t i = 0; i < edit->n_deletes; i++) {
+        bool nomem = false;
+        if (put_in_delete(s, &edit->deletes[i], &nomem))
+            catalog_text_ref(edit->deletes[i].text);
+        else
+            return nomem ? err_nomem(e) : err_set(e, ERR_INVALID, "delete %" PRIx64 " has an old id", edit->deletes[i].id);
+    }
+    return true;
+}
+
 static bool state_apply(struct catalog_state *s, const struct catalog_edit *edit, struct err *e)
 {
     for (size_t i = 0; i < edit->n_drop; i++) {
@@ -463,7 +611,7 @@ static bool state_apply(struct catalog_state *s, const struct catalog_edit *edit
         forget_dead(s, edit->add[i].id);
     if (edit->covered_seq)
         s->covered_seq = edit->covered_seq;
-    return true;
+    return deletes_apply(s, edit, e);
 }
 
 bool catalog_edit(struct catalog *c, const struct catalog_edit *edit, struct err *e)
@@ -507,8 +655,10 @@ void catalog_gone(struct catalog *c, uint64_t id)
 bool catalog_reset(struct catalog *c, const struct catalog_state *state, struct err *e)
 {
     LOCK_SCOPED(&c->mu);
-    struct catalog_state next = {0}, before = c->state;
-    if (!state_copy(state, &next, e)) {
+    struct catalog_state next = {0}, before = c->state, parts_only = *state;
+    parts_only.deletes = (__typeof__(parts_only.deletes)){c->state.deletes.at, c->state.deletes.n, 0};
+    parts_only.next_delete = c->state.next_delete;
+    if (!state_copy(&parts_only, &next, e)) {
         catalog_state_done(&next);
         return false;
     }

@@ -262,3 +262,120 @@ TEST(the_golden_manifest_of_version_1_is_read)
     catalog_state_done(&s);
     io_close(fd);
 }
+
+/* ---- deletes ---- */
+
+static bool put_delete(struct catalog *c, uint64_t id, int64_t processed_ns, const char *text, struct err *e)
+{
+    struct catalog_delete d = {id, 1000 + (int64_t)id, processed_ns, -5, 5, catalog_text_new(sv_of(text))};
+    bool ok = d.text && catalog_edit(c, &(struct catalog_edit){.deletes = &d, .n_deletes = 1}, e);
+    catalog_text_unref(d.text);
+    return ok;
+}
+
+static bool forget(struct catalog *c, uint64_t id, struct err *e)
+{
+    return catalog_edit(c, &(struct catalog_edit){.forget = &id, .n_forget = 1}, e);
+}
+
+TEST(deletes_are_there_after_reopening)
+{
+    struct opened o;
+    struct err e = {0};
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_EQ(o.state.next_delete, 0);
+    CHECK_OK(add_part(o.c, 1, 10, &e) && put_delete(o.c, 1, 0, "one", &e) && put_delete(o.c, 2, 0, "", &e) &&
+                 put_delete(o.c, 7, 0, "seven", &e) && put_delete(o.c, 8, 0, "eight", &e), &e);
+    CHECK(!put_delete(o.c, 6, 0, "an id passed over", &e));
+    CHECK_ERR(&e, ERR_INVALID, "has an old id");
+    CHECK(!forget(o.c, 6, &e));
+    CHECK_ERR(&e, ERR_INVALID, "is not listed");
+    CHECK_OK(put_delete(o.c, 2, 99, "two", &e), &e); /* in its place */
+    CHECK_OK(forget(o.c, 8, &e), &e);
+    for (int round = 0; round < 2; round++) { /* read from edits, then from a manifest made of the state */
+        opened_done(&o);
+        REQUIRE(open_at(&o, test_dir()));
+        CHECK_EQ(o.state.covered_seq, 10);
+        CHECK_EQ(o.state.parts.n, 1);
+        CHECK_EQ(o.state.next_delete, 9); /* although 8 is gone */
+        REQUIRE(o.state.deletes.n == 3);
+        CHECK_EQ(o.state.deletes.at[0].id, 1);
+        CHECK_EQ(o.state.deletes.at[0].created_ns, 1001);
+        CHECK_EQ(o.state.deletes.at[0].start_ns, -5);
+        CHECK_EQ(o.state.deletes.at[0].end_ns, 5);
+        CHECK_SV(catalog_text_sv(o.state.deletes.at[0].text), SV("one"));
+        CHECK_EQ(o.state.deletes.at[1].processed_ns, 99);
+        CHECK_SV(catalog_text_sv(o.state.deletes.at[1].text), SV("two"));
+        CHECK_EQ(o.state.deletes.at[2].id, 7);
+        CHECK_OK(catalog_reset(o.c, &(struct catalog_state){.covered_seq = 10, .parts = o.state.parts}, &e), &e);
+    }
+    opened_done(&o);
+}
+
+TEST(a_delete_that_was_not_synced_is_not_in_force)
+{
+    struct opened o;
+    struct err e = {0};
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_OK(put_delete(o.c, 1, 0, "one", &e), &e);
+    struct io_fault fault = {.op = IO_SYNC, .match = "MANIFEST", .sys = EIO, .times = 1};
+    io_faults_set(&fault, 1);
+    CHECK(!put_delete(o.c, 2, 0, "two", &e) && e.code == ERR_IO);
+    io_faults_set(NULL, 0);
+    CHECK_OK(put_delete(o.c, 3, 0, "three", &e), &e);
+    opened_done(&o);
+    REQUIRE(open_at(&o, test_dir()));
+    REQUIRE(o.state.deletes.n == 2);
+    CHECK_EQ(o.state.deletes.at[1].id, 3);
+    opened_done(&o);
+}
+
+TEST(deletes_before_damage_are_kept)
+{
+    struct opened o;
+    struct err e = {0};
+    SCOPED(buf_done) struct buf b = {0};
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_OK(put_delete(o.c, 1, 0, "one", &e) && add_part(o.c, 1, 10, &e) && add_part(o.c, 2, 20, &e), &e);
+    manifest_bytes(test_dir(), &b);
+    size_t part_1 = sv_find(buf_view(&b), SV("one")) + 3;
+    int fd = openat(o.dirfd, "MANIFEST-000001", O_WRONLY);
+    CHECK(pwrite(fd, "\x55", 1, (off_t)part_1 + 9) == 1);
+    close(fd);
+    opened_done(&o);
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_EQ(o.damage.code, ERR_CORRUPT);
+    CHECK_EQ(o.state.parts.n, 0);
+    CHECK_EQ(o.state.deletes.n, 1);
+    CHECK_OK(catalog_reset(o.c, &(struct catalog_state){.covered_seq = 20}, &e), &e);
+    opened_done(&o);
+    REQUIRE(open_at(&o, test_dir()));
+    CHECK_EQ(o.damage.code, 0);
+    REQUIRE(o.state.deletes.n == 1);
+    CHECK_SV(catalog_text_sv(o.state.deletes.at[0].text), SV("one"));
+    opened_done(&o);
+}
+
+/* Made by hand from docs/formats.md; every later release reads it. */
+TEST(the_golden_manifest_with_deletes_is_read)
+{
+    SCOPED(buf_done) struct buf b = {0};
+    struct err e = {0};
+    struct catalog_state s = {0};
+    size_t good;
+    int fd;
+    REQUIRE_OK(io_open_dir(STORE_DATA "/v1", &fd, &e) && io_read_file(fd, "MANIFEST-deletes", &b, &e), &e);
+    CHECK_OK(manifest_read(buf_view(&b), &s, &good, &e), &e);
+    CHECK_EQ(good, b.n);
+    CHECK_EQ(s.covered_seq, 12);
+    CHECK_EQ(s.next_delete, 10);
+    REQUIRE(s.deletes.n == 1);
+    CHECK_EQ(s.deletes.at[0].id, 3);
+    CHECK_EQ(s.deletes.at[0].created_ns, 1000);
+    CHECK_EQ(s.deletes.at[0].processed_ns, 0);
+    CHECK_EQ(s.deletes.at[0].start_ns, -1);
+    CHECK_EQ(s.deletes.at[0].end_ns, 300);
+    CHECK_EQ(s.deletes.at[0].text->n, 46);
+    catalog_state_done(&s);
+    io_close(fd);
+}
