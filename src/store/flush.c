@@ -186,6 +186,7 @@ static void attempt(struct store *st, int64_t *backoff_ns)
     struct err e = {0};
     lock_release(&st->flush_mu);
     bool ok = flush_once(st, &e);
+    deletes_settle(st);
     store_gauges(st);
     if (!ok) {
         metric_add(st->m.flush_failures, 1);
@@ -211,8 +212,12 @@ static void *flush_run(void *ctx)
             cond_broadcast(&st->flush_idle);
             continue;
         }
-        if (!cond_wait_until(&st->flush_wake, &st->flush_mu, MAX(not_before, clock_mono_ns() + TICK_NS)))
+        if (!cond_wait_until(&st->flush_wake, &st->flush_mu, MAX(not_before, clock_mono_ns() + TICK_NS))) {
+            lock_release(&st->flush_mu);
             store_gauges(st);
+            deletes_settle_now_and_then(st);
+            lock_acquire(&st->flush_mu);
+        }
     }
     return NULL;
 }

@@ -45,6 +45,7 @@ struct part {
     uint64_t file_bytes, rows, line_bytes;
     int64_t min_ts, max_ts;
     uint64_t first_seq, end_seq; /* covers log frames [first, end), together with the other parts of its flush or merge */
+    uint64_t deletes_applied;    /* its rows went through the requests to delete up to this id: deletes.h */
     uint16_t index, of;          /* which part of that; `of` 0: it is not the last */
     uint32_t level;              /* 0: from a flush */
     uint64_t *inputs;            /* ids of the parts it was merged from and stands for */

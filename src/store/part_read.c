@@ -154,6 +154,7 @@ static bool footer_read(int fd, struct part *p, uint32_t features, struct footer
     p->index = get_le16(f + 80);
     p->of = get_le16(f + 82);
     p->level = get_le32(f + 84);
+    p->deletes_applied = get_le64(f + 88);
     const uint8_t *items = (const uint8_t *)all.p + PART_FOOTER;
     if (!footer_items(items, items + (n - PART_FOOTER), p, e))
         return false;

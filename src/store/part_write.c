@@ -284,6 +284,7 @@ static bool file_end(struct part_writer *w, const struct part_tail *tail, struct
     put_le16(f + 80, tail->index);
     put_le16(f + 82, tail->of);
     put_le32(f + 84, tail->level);
+    put_le64(f + 88, tail->deletes_applied);
     put_le64(f + 96, tail->duplicates);
     buf_reset(&raw);
     buf_put(&raw, f, sizeof f);

@@ -29,6 +29,7 @@ uint64_t part_writer_bytes(const struct part_writer *w);  /* of the file so far 
 
 struct part_tail { /* what the footer says beside the rows */
     uint64_t first_seq, end_seq, duplicates;
+    uint64_t deletes_applied; /* deletes.h */
     uint16_t index, of;
     uint32_t level;
     const uint64_t *inputs; /* ids of the parts it stands for, at most PART_INPUTS_MAX */

@@ -414,7 +414,8 @@ static bool recover(struct recovery *r, struct err *e)
         return false;
     if (r->damage.code) {
         metric_add(st->m.quarantined, 1);
-        log_error("store", "the catalog is damaged and made anew from the parts: %s", r->damage.msg);
+        log_error("store", "the catalog is damaged and made anew from the parts; of requests to delete, %zu are known: %s",
+                  r->state.deletes.n, r->damage.msg);
     }
     if (!each_name(st->parts_fd, ".", note_file, r, e) || !each_name(st->dirfd, "quarantine", note_id, r, e) ||
         !open_parts(r, e) || !wal_open(st, MAX(r->state.covered_seq, r->max_end_seq), &wal, e))
@@ -422,7 +423,7 @@ static bool recover(struct recovery *r, struct err *e)
     metric_add(st->m.torn_bytes, (int64_t)wal.torn_bytes);
     note_ids(r);
     judge_parts(r);
-    return remove_others(r, false, e) && settle_catalog(r, e) && remove_others(r, true, e) &&
+    return remove_others(r, false, e) && settle_catalog(r, e) && remove_others(r, true, e) && deletes_load(st, &r->state, e) &&
            replay(st, r->state.covered_seq, e);
 }
 

@@ -315,6 +315,29 @@ static bool filter_key(struct plan *pl, struct hand *h, struct run *r, const str
     return ok;
 }
 
+/* Deleted rows are not there. */
+static bool drop_hidden(struct plan *pl, struct hand *h, struct run *r, struct err *e)
+{
+    bool any = false;
+    const struct stream_deletes **of = malloc((r->c->n_streams + 1) * sizeof *of);
+    if (!of)
+        return err_nomem(e);
+    for (uint32_t i = 0; i < r->c->n_streams; i++) {
+        of[i] = r->streams[i] ? hidden_of(pl->hidden, r->streams[i]->rank) : NULL;
+        if (of[i] && (of[i]->min_ts > r->c->max_ts || of[i]->max_ts < r->c->min_ts))
+            of[i] = NULL;
+        any |= of[i] != NULL;
+    }
+    bool ok = !any || (run_base(pl, h, r, BLOCK_TIMES | BLOCK_STREAMS, e) &&
+                       (!hidden_needs_lines(of, r->c, h->pass.at) || run_need(pl, h, r, SCAN_LINES, e)));
+    if (ok && any) {
+        hidden_clear(of, r->c, h->pass.at);
+        count_pass(h, r);
+    }
+    free(of);
+    return ok;
+}
+
 static bool same_place(const struct row_key *a, const struct row_key *b)
 {
     return a->ts == b->ts && a->rank == b->rank;
@@ -416,6 +439,8 @@ static bool open_rows(struct plan *pl, struct hand *h, struct run *r, unsigned c
     ok = filter_lines(pl, h, r, e);
     for (size_t i = 0; ok && r->n && i < pl->rq.n_key_filters; i++)
         ok = filter_key(pl, h, r, &pl->rq.key_filters[i], e);
+    if (ok && r->n && pl->hidden)
+        ok = drop_hidden(pl, h, r, e);
     if (ok && r->n > 1 && run_is_head(pl, r))
         ok = drop_copies(h, r, e);
     if (!ok || !keep_places(pl, h, r, e) ||

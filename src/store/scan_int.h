@@ -51,6 +51,7 @@ struct plan {
     struct store_view view;
     struct stream_choice choice;
     struct stream_info *info;          /* by rank */
+    struct hidden *hidden;             /* what of this is deleted; NULL: nothing */
     VEC(struct run) runs;              /* parts' blocks first; in order of acceptance */
     VEC(struct contest) contests;      /* by rank, then time; they do not overlap */
     sv names[SCAN_MAX_KEYS];           /* of keys: the request's, then those of its key filters */

@@ -250,7 +250,8 @@ bool plan_make(struct plan *pl, struct store *st, const struct scan_request *rq,
     lock_init(&pl->mu);
     /* the view first: a stream its rows belong to is then known to the registry */
     bool ok = add_names(pl, e) && store_view_take(st, &pl->view, e) &&
-              stream_choice_make(st, rq->tenant, rq->matchers, rq->n_matchers, &pl->choice, e) && make_room(pl, e);
+              stream_choice_make(st, rq->tenant, rq->matchers, rq->n_matchers, &pl->choice, e) && make_room(pl, e) &&
+              hidden_make(pl->view.deletes, pl->choice.streams, pl->choice.n, rq->start_ns, rq->end_ns, &pl->hidden, e);
     pl->stats.streams = pl->choice.n;
     if (!ok || !pl->choice.n || rq->start_ns >= rq->end_ns)
         return ok;
@@ -281,6 +282,7 @@ void plan_done(struct plan *pl)
     vec_done(&pl->contests);
     free(pl->hands);
     free(pl->info);
+    hidden_free(pl->hidden);
     free(pl->readers);
     stream_choice_done(&pl->choice);
     store_view_done(&pl->view);

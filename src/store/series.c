@@ -3,6 +3,17 @@
 #include "store/scan.h"
 #include "store/store_int.h"
 
+/* Are there entries in [start, end) among those from `min` to `max`, as far as is known without reading them? */
+static bool shows(const struct store_view *v, const struct stream *st, int64_t min_ts, int64_t max_ts, int64_t start_ns,
+                  int64_t end_ns)
+{
+    if (max_ts < start_ns || min_ts >= end_ns)
+        return false;
+    min_ts = MAX(min_ts, start_ns);
+    max_ts = MIN(max_ts, end_ns - 1);
+    return !v->deletes || deletes_leave(v->deletes, st, &min_ts, &max_ts);
+}
+
 /* Marks, by rank, the chosen streams that may have entries in [start, end). */
 static void mark_present(const struct store_view *v, const struct stream_choice *c, int64_t start_ns, int64_t end_ns,
                          bool *present)
@@ -11,15 +22,15 @@ static void mark_present(const struct store_view *v, const struct stream_choice 
         for (uint32_t i = 0; i < v->parts[p]->n_streams; i++) {
             const struct part_stream *ps = &v->parts[p]->streams[i];
             uint32_t rank = stream_rank(c, ps->st);
-            if (rank != NO_RANK && ps->max_ts >= stream_from(c, rank, start_ns) && ps->min_ts < end_ns)
-                present[rank] = true;
+            if (rank != NO_RANK && !present[rank])
+                present[rank] = shows(v, ps->st, ps->min_ts, ps->max_ts, stream_from(c, rank, start_ns), end_ns);
         }
     for (size_t k = 0; k < v->n_chunks; k++)
         for (uint32_t i = 0; i < v->chunks[k]->n_streams; i++) {
             const struct chunk_stream *cs = &v->chunks[k]->streams[i];
             uint32_t rank = stream_rank(c, cs->st);
-            if (rank != NO_RANK && cs->max_ts >= stream_from(c, rank, start_ns) && cs->min_ts < end_ns)
-                present[rank] = true;
+            if (rank != NO_RANK && !present[rank])
+                present[rank] = shows(v, cs->st, cs->min_ts, cs->max_ts, stream_from(c, rank, start_ns), end_ns);
         }
 }
 

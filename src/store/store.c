@@ -40,6 +40,9 @@ const struct option store_options[] = {
                                       "as much CPU again"),
     O(BYTES, memory_max_bytes, "96MiB", "memory for rows and requests under way above which pushes are asked to wait (503)"),
     O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
+    O(DURATION, delete_request_cancel_period, "24h",
+      "how long a delete request can be cancelled; rows are hidden at once and removed from disk afterwards"),
+    O(U64, max_delete_requests, "1000", "most delete requests of a tenant that are not processed; 0: any"),
     O(U64, max_records_per_request, "1000000", "most records of a request, else it is refused (400); 0: any"),
     O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
     O(U64, max_label_name_length, "1024", "longest label name; 0: any"),
@@ -106,6 +109,8 @@ static bool config_check(const struct store_config *cfg, struct err *e)
         return err_set(e, ERR_INVALID, "'retention_period' and 'retention_delete_delay' are not negative");
     if (cfg->merge_idle < 0)
         return err_set(e, ERR_INVALID, "'merge_idle' is not negative");
+    if (cfg->delete_request_cancel_period < 0)
+        return err_set(e, ERR_INVALID, "'delete_request_cancel_period' must not be negative");
     if (cfg->head_max_age < NS_PER_S)
         return err_set(e, ERR_INVALID, "'head_max_age' must be at least 1s");
     return true;
@@ -180,6 +185,8 @@ static void metrics_make(struct store *st)
         {&st->m.replayed_frames, METRIC_COUNTER, "weir_store_wal_replayed_frames_total", "Requests read back at start."},
         {&st->m.replay_skipped, METRIC_COUNTER, "weir_store_wal_skipped_frames_total",
          "Requests in the log that could not be read back."},
+        {&st->m.deletes_pending, METRIC_GAUGE, "loki_compactor_pending_delete_requests_count",
+         "Requests to delete rows that are not processed."},
         {&st->m.torn_bytes, METRIC_COUNTER, "weir_store_wal_torn_bytes_total", "Bytes cut from the log's end at start."},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -226,6 +233,7 @@ static void store_free(struct store *st)
     head_done(&st->head);
     part_set_done(&st->parts);
     part_set_done(&st->written);
+    deletes_done(&st->deletes);
     catalog_close(st->catalog);
     ingest_pool_free(st->ingest);
     registry_free(st->reg);
@@ -257,6 +265,7 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     cond_init(&st->flush_idle);
     head_init(&st->head);
     steady_clock_init(&st->steady);
+    deletes_init(&st->deletes);
     metrics_make(st);
     if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !ingest_pool_new(&st->ingest, e) || !dirs_open(st, e) ||
         !store_recover(st, e) || !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))

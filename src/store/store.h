@@ -39,6 +39,8 @@ struct store_config { /* filled from store_options */
     uint64_t max_records_per_request, max_line_size, max_label_name_length, max_label_value_length, max_label_names_per_series;
     uint64_t max_structured_metadata_size, max_structured_metadata_entries_count, max_streams_per_user;
     uint64_t streams_max_bytes; /* memory for streams, of all tenants: they stay as long as the store is open */
+    int64_t delete_request_cancel_period; /* rows asked to be deleted are removed from disk no sooner */
+    uint64_t max_delete_requests;         /* of a tenant, not processed yet */
     int64_t reject_old_samples_max_age, creation_grace_period; /* 0: no check */
 };
 extern const struct option store_options[];

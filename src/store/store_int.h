@@ -1,12 +1,13 @@
 /* store_int.h - what the files of the store share: who owns which field.
  * store.c: opening, pushing. recover.c: what opening finds. flush.c: the head becomes parts. merge.c: parts become fewer. scan.c,
  * series.c: reading.
- * Lock order: flush_mu or the merger's, edit_mu, head.mu; a tenant's lock is innermost. */
+ * Lock order: flush_mu or the merger's, deletes.mu, edit_mu, head.mu; a tenant's lock is innermost. */
 #pragma once
 #include "base/lock.h"
 #include "spool/spool.h"
 #include "store/catalog.h"
 #include "store/crew.h"
+#include "store/deletes.h"
 #include "store/head.h"
 #include "store/part.h"
 #include "store/rejects.h"
@@ -21,7 +22,7 @@ struct store_metrics {
     struct metric *streams, *streams_memory, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
         *part_bytes, *flush_bytes, *merges, *merge_failures, *merge_rows, *merge_copied, *merge_read, *merge_written, *merge_deferred,
         *expired_rows, *expired_parts, *merge_asked, *merge_running, *merge_debt, *merge_memory, *parts_waiting, *disk_free, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
-        *replayed_frames, *replay_skipped, *torn_bytes;
+        *replayed_frames, *replay_skipped, *torn_bytes, *deletes_pending;
 };
 
 struct store {
@@ -39,6 +40,7 @@ struct store {
     struct head head;              /* has its own lock */
     _Atomic uint64_t next_part_id;
     struct part_set parts;         /* under head.mu */
+    struct delete_book deletes;    /* says itself what guards it */
     _Atomic int64_t pending_bytes; /* memory of pushes under way */
     _Atomic bool closing;
     _Atomic uint64_t disk_free;    /* as of the last look */
@@ -86,6 +88,7 @@ MUST_USE bool merge_window(struct store *st, size_t first, size_t n, struct err 
 struct store_view {
     struct part **parts;
     struct chunk **chunks;
+    struct deletes *deletes; /* in force; NULL: none */
     size_t n_parts, n_chunks;
 };
 MUST_USE bool store_view_take(struct store *st, struct store_view *ret, struct err *e);

@@ -14,6 +14,7 @@ bool store_view_take(struct store *st, struct store_view *ret, struct err *e)
         store_view_done(&v);
         return err_nomem(e);
     }
+    v.deletes = deletes_ref(st->deletes.in_force);
     for (; v.n_parts < st->parts.parts.n; v.n_parts++)
         v.parts[v.n_parts] = part_ref(st->parts.parts.at[v.n_parts]);
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
@@ -29,6 +30,7 @@ void store_view_done(struct store_view *v)
         part_unref(v->parts[i]);
     for (size_t i = 0; i < v->n_chunks; i++)
         chunk_unref(v->chunks[i]);
+    deletes_unref(v->deletes);
     free(v->parts);
     free(v->chunks);
     *v = (struct store_view){0};
