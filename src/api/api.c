@@ -20,6 +20,7 @@ const struct option api_options[] = {
     OPT(BYTES, struct api_config, max_query_memory, "256MiB", "memory one query may use; 0: no cap"),
     OPT(DURATION, struct api_config, query_timeout, "1m", "longest a query may take; 0: no cap"),
     OPT(DURATION, struct api_config, max_query_length, "721h", "longest time range of a query; 0: no cap"),
+    OPT(DURATION, struct api_config, delete_max_interval, "24h", "largest `max_interval` of a delete request; 0: any"),
     OPT(U64, struct api_config, max_concurrent_queries, "4", "queries running at a time; as many again may wait"),
     {0},
 };
@@ -31,7 +32,7 @@ static void count(struct call *c, int status)
     static const double bounds[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25, 50, 100};
     char code[12];
     snprintf(code, sizeof code, "%d", status);
-    sv known[] = {SV("GET"), SV("POST"), SV("HEAD")};
+    sv known[] = {SV("GET"), SV("POST"), SV("HEAD"), SV("PUT"), SV("DELETE")};
     const char *method = "other";
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         method = sv_eq(c->req->method, known[i]) ? known[i].p : method;
@@ -218,7 +219,7 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
     X(loki_api_v1_detected_field_values, "GET POST", "/loki/api/v1/detected_field/*/values", OPEN, ops_not_yet)  \
     X(loki_api_v1_patterns, "GET POST", "/loki/api/v1/patterns", OPEN, ops_not_yet)                              \
     X(loki_api_v1_tail, "GET", "/loki/api/v1/tail", OPEN, ops_not_yet)                                           \
-    X(loki_api_v1_delete, "GET POST PUT DELETE", "/loki/api/v1/delete", OPEN, ops_not_yet)                       \
+    X(loki_api_v1_delete, "GET POST PUT DELETE", "/loki/api/v1/delete", PARAMS, deletes_any)                       \
     X(loki_api_v1_rules, "GET POST DELETE", "/loki/api/v1/rules/**", OPEN, ops_not_yet)                          \
     X(prometheus_api_v1_rules, "GET", "/prometheus/api/v1/*", OPEN, ops_not_yet)
 

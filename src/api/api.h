@@ -14,6 +14,7 @@ struct api_config { /* filled from api_options; Loki's names where Loki has the 
     uint64_t max_decompressed_size;  /* and decompressed */
     uint64_t max_entries_limit_per_query, max_query_series, max_query_memory;
     int64_t query_timeout, max_query_length; /* 0: no cap */
+    int64_t delete_max_interval;     /* most that `max_interval` of a delete request may say; 0: anything */
     uint64_t max_concurrent_queries; /* running; as many again may wait, further ones get 429 */
 };
 extern const struct option api_options[];

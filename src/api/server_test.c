@@ -724,3 +724,98 @@ TEST(the_page_and_the_api_on_one_port)
     CHECK_EQ(r.status, 404);
     stop();
 }
+
+/* ---- deletes ---- */
+
+#define WEB "%7Bapp%3D%22web%22%7D"
+
+static void push_line(const char *headers, const char *app, const char *line)
+{
+    struct buf body = {0};
+    char all[200];
+    snprintf(all, sizeof all, JSON "%s", headers);
+    buf_fmt(&body, "{\"streams\":[{\"stream\":{\"app\":\"%s\"},\"values\":[[\"1700000000000000000\",\"%s\"]]}]}", app, line);
+    struct reply r = ask("POST", "/loki/api/v1/push", all, buf_view(&body));
+    CHECK_REPLY(r, 204, "");
+    buf_done(&body);
+}
+
+TEST(deletes_are_asked_for_listed_and_cancelled)
+{
+    REQUIRE(start_default());
+    push_line("", "web", "keep");
+    push_line("", "web", "drop me");
+    struct reply r = get("/loki/api/v1/delete");
+    CHECK_REPLY(r, 200, "[]\n");
+    r = ask("POST", "/loki/api/v1/delete?query=" WEB "%7C%3D%22drop%22&start=1699999999&end=2023-11-14T22:13:21.5Z", "", SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask_range(WEB, "");
+    CHECK(sv_find(r.body, SV("keep")) != SV_NPOS && sv_find(r.body, SV("drop me")) == SV_NPOS);
+    r = get("/loki/api/v1/delete");
+    CHECK_HAS(r, 200, "[{\"request_id\":\"00000001\",\"start_time\":1699999999,\"end_time\":1700000001.5,"
+                      "\"query\":\"{app=\\\"web\\\"}|=\\\"drop\\\"\",\"status\":\"received\",\"created_at\":");
+    CHECK(has_line(r.head, "content-type: application/json"));
+    r = ask("DELETE", "/loki/api/v1/delete?request_id=00000002", "", SV_NULL);
+    CHECK_REPLY(r, 404, "could not find delete request with given id\n");
+    r = ask("DELETE", "/loki/api/v1/delete", "", SV_NULL);
+    CHECK_REPLY(r, 404, "could not find delete request with given id\n");
+    r = ask("DELETE", "/loki/api/v1/delete?request_id=00000001", "", SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask_range(WEB, "");
+    CHECK_HAS(r, 200, "drop me");
+    r = ask("PUT", "/loki/api/v1/delete?query=" WEB "&start=1699999999", "", SV_NULL); /* till now */
+    CHECK_REPLY(r, 204, "");
+    CHECK_EQ(entries_of("web"), 0);
+    r = ask("POST", "/loki/api/v1/delete", FORM, SV("query=%7Bapp%3D~%22.%2B%22%7D&start=1699999999&max_interval=1h"));
+    CHECK_REPLY(r, 204, "");
+    r = get("/metrics");
+    CHECK_HAS(r, 200, "loki_compactor_pending_delete_requests_count 2\n");
+    CHECK_HAS(r, 200, "loki_compactor_delete_requests_received_total{user=\"fake\"} 3\n");
+    stop();
+}
+
+TEST(deletes_that_are_refused)
+{
+    defaults();
+    t.store_cfg.max_delete_requests = 1;
+    REQUIRE(start());
+    static const struct {
+        const char *params, *want;
+    } cases[] = {
+        {"", "query not set\n"},
+        {"?query=" WEB, "start time not set\n"},
+        {"?query=" WEB "&start=yesterday", "invalid start time: require unix seconds or RFC3339 format\n"},
+        {"?query=" WEB "&start=1700000000000000000", "invalid start time: require unix seconds or RFC3339 format\n"},
+        {"?query=" WEB "&start=1700000000&end=x", "invalid end time: require unix seconds or RFC3339 format\n"},
+        {"?query=" WEB "&start=1700000000&end=9999999999", "deletes in the future are not allowed\n"},
+        {"?query=" WEB "&start=1700000001&end=1700000000", "start time can't be greater than end time\n"},
+        {"?query=" WEB "&start=1700000000&max_interval=1x", "invalid max_interval: valid time units are 's', 'm', 'h'\n"},
+        {"?query=" WEB "&start=1700000000&max_interval=25h", "max_interval can't be greater than 24h0m0s\n"},
+        {"?query=" WEB "&start=1700000000&end=1700000060&max_interval=2m",
+         "max_interval can't be greater than the interval to be deleted (1m0s)\n"},
+        {"?query=%7B%7D&start=1700000000", "parse error : queries require at least one regexp or equality matcher"},
+        {"?query=%7Ba&start=1700000000", "parse error at line 1"},
+        {"?query=rate(" WEB "%5B1m%5D)&start=1700000000", "only log queries can be deleted"},
+        {"?query=" WEB "%7Cjson&start=1700000000", "delete requests are a selector and line filters |=, !=, |~, !~, without '| json'"},
+        {"?query=" WEB "%7C%3D%20ip(%2210.0.0.1%22)&start=1700000000", "without '|= ip("},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char target[300];
+        snprintf(target, sizeof target, "/loki/api/v1/delete%s", cases[i].params);
+        struct reply r = ask("POST", target, "", SV_NULL);
+        CHECK_HAS(r, 400, cases[i].want);
+    }
+    struct reply r = get("/loki/api/v1/delete");
+    CHECK_REPLY(r, 200, "[]\n");
+    r = ask("POST", "/loki/api/v1/delete?query=" WEB "&start=1700000000", "", SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask("POST", "/loki/api/v1/delete?query=" WEB "&start=1700000000", "", SV_NULL);
+    CHECK_HAS(r, 400, "max_delete_requests");
+    io_faults_set(&(struct io_fault){.op = IO_SYNC, .match = "MANIFEST", .sys = EIO, .times = 1}, 1);
+    r = ask("DELETE", "/loki/api/v1/delete?request_id=00000001", "", SV_NULL);
+    CHECK_HAS(r, 500, "Input/output error");
+    io_faults_set(NULL, 0);
+    r = ask("DELETE", "/loki/api/v1/delete?request_id=00000001", "", SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    stop();
+}

@@ -19,6 +19,11 @@ MUST_USE bool logql_parse_selector(sv text, bool allow_empty, struct arena *a, s
 void logql_free_matchers(struct matcher *m, size_t n);
 void logql_print(const struct logql_expr *x, struct buf *out); /* canonical one-line text */
 
+struct delete_request;
+/* The matchers and filters of *ret, from a query that is a selector and line filters alone; else ERR_UNSUPPORTED. They point
+ * into x and `a`. */
+MUST_USE bool logql_to_delete(const struct logql_expr *x, struct arena *a, struct delete_request *ret, struct err *e);
+
 struct logql_params {
     sv tenant;
     int64_t start_ns, end_ns, step_ns; /* instant: start == end, step 0. Metric ranges are aligned by the caller */
