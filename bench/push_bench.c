@@ -188,8 +188,8 @@ static int64_t run_rows(void)
         die("rows", &e);
     int64_t start = cpu_ns();
     for (size_t i = 0; i < batches.n; i++) {
-        struct ingest_request rq = {.tenant = t, .bytes = batches.at[i]->bytes, .rules = rules_of_config(&cfg), .pool = pool,
-                                    .arrived_wall_ns = 1, .limits = &cfg, .now_wall_ns = 1};
+        struct ingest_request rq = {.tenant = t, .bytes = batches.at[i]->bytes, .rules = rules_of_limits(&cfg.limits), .pool = pool,
+                                    .arrived_wall_ns = 1, .limits = &cfg.limits, .now_wall_ns = 1};
         struct ingest_result r;
         if (!ingest(&rq, &r, &e))
             die("rows", &e);
@@ -311,7 +311,7 @@ static void options(int argc, char **argv)
 static void configure(void)
 {
     struct err e = {0};
-    if (!options_defaults(store_options, &cfg, &e) ||
+    if (!options_defaults(store_options, &cfg, &e) || !options_defaults(limits_options, &cfg.limits, &e) ||
         !option_set(options_find(store_options, SV("durability")), &cfg, sv_of(args.durability), &e))
         die("settings", &e);
     free(cfg.data_dir);

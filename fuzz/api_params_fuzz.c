@@ -1,5 +1,5 @@
 /* api_params_fuzz.c - hostile query strings: what is accepted holds what later code relies on. */
-#include "api/api.h"
+#include "store/limits.h"
 #include "api/page.h"
 #include "api/params.h"
 
@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct api_config cfg = {.max_query_length = INT64_MAX};
+    static const struct limits cfg = {.max_query_length = INT64_MAX};
     sv text = sv_make(data, size), body = text;
     sv query = sv_cut(&body, '\n'); /* a second line is the form */
     const struct http_header type = {SV("content-type"), SV("application/x-www-form-urlencoded")};

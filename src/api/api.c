@@ -15,11 +15,7 @@ const struct option api_options[] = {
         "require the tenant in the header X-Scope-OrgID; otherwise every request is tenant fake"),
     OPT(BYTES, struct api_config, max_recv_msg_size, "100MiB", "largest push body as sent"),
     OPT(BYTES, struct api_config, max_decompressed_size, "100MiB", "largest push body after decompression"),
-    OPT(U64, struct api_config, max_entries_limit_per_query, "5000", "largest `limit` of a log query; 0: no cap"),
-    OPT(U64, struct api_config, max_query_series, "500", "most series a metric query may return"),
     OPT(BYTES, struct api_config, max_query_memory, "256MiB", "memory one query may use; 0: no cap"),
-    OPT(DURATION, struct api_config, query_timeout, "1m", "longest a query may take; 0: no cap"),
-    OPT(DURATION, struct api_config, max_query_length, "721h", "longest time range of a query; 0: no cap"),
     OPT(DURATION, struct api_config, delete_max_interval, "24h", "largest `max_interval` of a delete request; 0: any"),
     OPT(U64, struct api_config, max_concurrent_queries, "4", "queries running at a time; as many again may wait"),
     {0},
@@ -186,6 +182,8 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
                               (const char *[]){"route", route, NULL});
     metric_add(c->inflight, 1);
     int status = flags & OPEN ? 0 : find_tenant(c, &e);
+    if (!status)
+        store_limits(api->st, c->tenant.p ? c->tenant : STORE_TENANT_SINGLE, &c->limits);
     if (!status && flags & PARAMS && !params_read(req, req->arena, &c->params, &e))
         status = 400;
     if (status)

@@ -8,12 +8,11 @@
 
 struct api;
 
-struct api_config { /* filled from api_options; Loki's names where Loki has the limit */
+struct api_config { /* filled from api_options */
     bool auth_enabled;               /* X-Scope-OrgID required; otherwise every request is tenant "fake" */
     uint64_t max_recv_msg_size;      /* push body as sent */
     uint64_t max_decompressed_size;  /* and decompressed */
-    uint64_t max_entries_limit_per_query, max_query_series, max_query_memory;
-    int64_t query_timeout, max_query_length; /* 0: no cap */
+    uint64_t max_query_memory;       /* 0: no cap; what else a query may is in store/limits.h */
     int64_t delete_max_interval;     /* most that `max_interval` of a delete request may say; 0: anything */
     uint64_t max_concurrent_queries; /* running; as many again may wait, further ones get 429 */
 };

@@ -19,6 +19,7 @@ struct call {
     const struct http_request *req;
     const char *route; /* for metrics */
     sv tenant;
+    struct limits limits; /* the tenant's; of an open route everybody's */
     int64_t started_ns; /* monotonic */
     struct params params; /* of the query routes */
     struct pool_task task;

@@ -1,6 +1,6 @@
 /* codec_test.c - what needs no server: parameters, push JSON, answers. */
 #include "base/test.h"
-#include "api/api.h"
+#include "store/limits.h"
 #include "api/encode.h"
 #include "api/page.h"
 #include "api/params.h"
@@ -12,7 +12,7 @@
 
 #define NOW (1700000000 * NS_PER_S)
 
-static const struct api_config cfg = {.max_query_length = 721 * 3600 * NS_PER_S, .max_entries_limit_per_query = 5000};
+static const struct limits cfg = {.max_query_length = 721 * 3600 * NS_PER_S, .max_entries_limit_per_query = 5000};
 
 /* "a=b&c=d" as URL parameters. */
 static struct params params_of(const char *text, struct arena *a)
@@ -95,7 +95,7 @@ TEST(range_query_defaults)
     CHECK(!q.backward);
 
     p = params_of("end=1800000000", &a); /* start counts from now when the end is in the future */
-    REQUIRE_OK(params_range_query(&p, &(struct api_config){0}, NOW, &q, &e), &e);
+    REQUIRE_OK(params_range_query(&p, &(struct limits){0}, NOW, &q, &e), &e);
     CHECK_EQ(q.start_ns, NOW - 3600 * NS_PER_S);
     arena_done(&a);
 }

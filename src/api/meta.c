@@ -56,7 +56,7 @@ static void start(struct call *c, const struct meta_call *how)
     }
     *own = *how;
     c->own = own;
-    if (params_bounds(&c->params, &c->api->cfg, clock_wall_ns(), &own->start_ns, &own->end_ns, &e))
+    if (params_bounds(&c->params, &c->limits, clock_wall_ns(), &own->start_ns, &own->end_ns, &e))
         call_run(c, c->api->queries, work, 429, "too many outstanding requests (max_concurrent_queries)");
     else
         call_query_error(c, &e);

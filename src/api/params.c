@@ -1,6 +1,6 @@
 /* params.c - see params.h. */
 #include "api/params.h"
-#include "api/api.h"
+#include "store/limits.h"
 #include "base/clock.h"
 #include "logql/units.h"
 #include <math.h>
@@ -219,18 +219,18 @@ static uint64_t span(int64_t start, int64_t end)
     return (uint64_t)end - (uint64_t)start;
 }
 
-static bool check_length(const struct api_config *cfg, int64_t start, int64_t end, struct err *e)
+static bool check_length(const struct limits *lim, int64_t start, int64_t end, struct err *e)
 {
-    if (cfg->max_query_length <= 0 || span(start, end) <= (uint64_t)cfg->max_query_length)
+    if (lim->max_query_length <= 0 || span(start, end) <= (uint64_t)lim->max_query_length)
         return true;
     SCOPED(buf_done) struct buf have = {0}, limit = {0};
     print_duration_go((int64_t)MIN(span(start, end), (uint64_t)INT64_MAX), &have);
-    print_duration_prometheus(cfg->max_query_length, &limit);
+    print_duration_prometheus(lim->max_query_length, &limit);
     return err_set(e, ERR_LIMIT, "the query time range exceeds the limit (query length: " SV_FMT ", limit: " SV_FMT ")",
                    SV_ARG(buf_view(&have)), SV_ARG(buf_view(&limit)));
 }
 
-bool params_bounds(const struct params *p, const struct api_config *cfg, int64_t now_ns, int64_t *ret_start,
+bool params_bounds(const struct params *p, const struct limits *lim, int64_t now_ns, int64_t *ret_start,
                    int64_t *ret_end, struct err *e)
 {
     int64_t start, end;
@@ -238,7 +238,7 @@ bool params_bounds(const struct params *p, const struct api_config *cfg, int64_t
         return false;
     if (end < start)
         return err_set(e, ERR_INVALID, "this data is no longer available, it is past now - max_query_lookback (0s)");
-    if (!check_length(cfg, start, end, e))
+    if (!check_length(lim, start, end, e))
         return false;
     *ret_start = start;
     *ret_end = end;
@@ -284,7 +284,7 @@ static bool read_step(const struct params *p, struct query_params *q, struct err
     return true;
 }
 
-bool params_range_query(const struct params *p, const struct api_config *cfg, int64_t now_ns, struct query_params *ret,
+bool params_range_query(const struct params *p, const struct limits *lim, int64_t now_ns, struct query_params *ret,
                         struct err *e)
 {
     struct query_params q = {.query = params_get(p, SV("query"))};
@@ -299,13 +299,13 @@ bool params_range_query(const struct params *p, const struct api_config *cfg, in
         return false;
     if (q.interval_ns < 0)
         return err_set(e, ERR_INVALID, "interval must be >= 0");
-    if (!check_length(cfg, q.start_ns, q.end_ns, e))
+    if (!check_length(lim, q.start_ns, q.end_ns, e))
         return false;
     *ret = q;
     return true;
 }
 
-bool params_instant_query(const struct params *p, const struct api_config *cfg, int64_t now_ns, struct query_params *ret,
+bool params_instant_query(const struct params *p, const struct limits *lim, int64_t now_ns, struct query_params *ret,
                           struct err *e)
 {
     struct query_params q = {.query = params_get(p, SV("query"))};

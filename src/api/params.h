@@ -3,7 +3,7 @@
 #pragma once
 #include "net/http.h"
 
-struct api_config;
+struct limits;
 
 /* The parameters of one request. Values of a form body come before those of the URL. */
 struct params {
@@ -26,13 +26,13 @@ struct query_params {
     bool backward;
 };
 /* query_range; of the limits, those that need no look at the query. */
-MUST_USE bool params_range_query(const struct params *p, const struct api_config *cfg, int64_t now_ns,
+MUST_USE bool params_range_query(const struct params *p, const struct limits *lim, int64_t now_ns,
                                  struct query_params *ret, struct err *e);
 /* query: start and end are `time`. */
-MUST_USE bool params_instant_query(const struct params *p, const struct api_config *cfg, int64_t now_ns,
+MUST_USE bool params_instant_query(const struct params *p, const struct limits *lim, int64_t now_ns,
                                    struct query_params *ret, struct err *e);
 /* start, end, since of labels, values, series, index/stats. */
-MUST_USE bool params_bounds(const struct params *p, const struct api_config *cfg, int64_t now_ns, int64_t *ret_start,
+MUST_USE bool params_bounds(const struct params *p, const struct limits *lim, int64_t now_ns, int64_t *ret_start,
                             int64_t *ret_end, struct err *e);
 /* Start down and end up to a multiple of step, as metric queries are evaluated. */
 void params_align(struct query_params *q);

@@ -15,7 +15,7 @@ struct query_call { /* c->own */
 /* Limits that depend on the kind of query, and what the frontend does to its range. */
 static bool prepare(struct call *c, const struct logql_expr *x, struct query_params *q, bool instant, struct err *e)
 {
-    uint64_t max = c->api->cfg.max_entries_limit_per_query;
+    uint64_t max = c->limits.max_entries_limit_per_query;
     if (logql_is_metric(x)) {
         if (!instant)
             params_align(q);
@@ -66,8 +66,8 @@ static bool evaluate(struct call *c, const struct logql_expr *x, struct arena *a
         .backward = q.backward,
         .limit = q.limit,
         .interval_ns = q.interval_ns,
-        .max_series = cfg->max_query_series,
-        .deadline_mono_ns = cfg->query_timeout > 0 ? c->started_ns + cfg->query_timeout : 0,
+        .max_series = c->limits.max_query_series,
+        .deadline_mono_ns = c->limits.query_timeout > 0 ? c->started_ns + c->limits.query_timeout : 0,
         .cancel = http_cancelled(c->x),
         .max_memory = cfg->max_query_memory,
     };
@@ -114,8 +114,8 @@ static void start(struct call *c, bool instant)
     c->own = own;
     own->instant = instant;
     int64_t now = clock_wall_ns();
-    if (instant ? params_instant_query(&c->params, &c->api->cfg, now, &own->q, &e)
-                : params_range_query(&c->params, &c->api->cfg, now, &own->q, &e))
+    if (instant ? params_instant_query(&c->params, &c->limits, now, &own->q, &e)
+                : params_range_query(&c->params, &c->limits, now, &own->q, &e))
         call_run(c, c->api->queries, work, 429, "too many outstanding requests (max_concurrent_queries)");
     else
         call_query_error(c, &e);

@@ -40,6 +40,8 @@ static void defaults(void)
     memset(&t, 0, sizeof t);
     CHECK(options_defaults(store_options, &t.store_cfg, NULL));
     CHECK(options_defaults(api_options, &t.cfg, NULL));
+    CHECK(options_defaults(limits_options, &t.store_cfg.limits, NULL));
+    CHECK(options_defaults(limits_config_options, &t.store_cfg.overrides, NULL));
 }
 
 static bool start_default(void)
@@ -58,6 +60,7 @@ static void stop(void)
     metrics_free(t.metrics);
     options_done(store_options, &t.store_cfg);
     options_done(api_options, &t.cfg);
+    options_done(limits_config_options, &t.store_cfg.overrides);
 }
 
 /* ---- a client ---- */
@@ -300,7 +303,7 @@ TEST(otlp_that_is_refused)
 TEST(some_records_refused_others_stored)
 {
     defaults();
-    t.store_cfg.max_line_size = 20;
+    t.store_cfg.limits.max_line_size = 20;
     REQUIRE(start());
     struct buf b = {0};
     otlp_record(&b, "mixed", 1700000000 * NS_PER_S, SV("short"));
@@ -461,7 +464,7 @@ TEST(metric_queries)
 TEST(queries_that_are_refused)
 {
     defaults();
-    t.cfg.max_query_series = 1;
+    t.store_cfg.limits.max_query_series = 1;
     REQUIRE(start());
     fill();
     static const struct {
@@ -497,7 +500,7 @@ TEST(queries_that_are_refused)
 TEST(a_query_that_takes_too_long)
 {
     defaults();
-    t.cfg.query_timeout = 1;
+    t.store_cfg.limits.query_timeout = 1;
     REQUIRE(start());
     fill();
     struct reply r = ask_range("%7Bapp%3D%22web%22%7D", "");

@@ -106,6 +106,17 @@ sv nearest_name(sv name, sv (*next)(void *ctx), void *ctx)
     return best;
 }
 
+static bool choice_set(const struct option *o, unsigned *field, sv text, struct err *e)
+{
+    sv words = sv_of(o->arg);
+    for (unsigned i = 0; words.n; i++)
+        if (sv_eq(sv_cut(&words, '|'), text)) {
+            *field = i;
+            return true;
+        }
+    return err_set(e, ERR_INVALID, "'%s': '" SV_FMT "' is none of %s", o->name, SV_ARG(text), o->arg);
+}
+
 const struct option *options_find(const struct option *table, sv name)
 {
     for (const struct option *o = table; o->name; o++)
@@ -135,6 +146,8 @@ bool option_set(const struct option *o, void *into, sv text, struct err *e)
         return parse_duration(text, (int64_t *)field, e) || err_ctx(e, "'%s'", o->name);
     case OPTION_BYTES:
         return parse_bytes(text, (uint64_t *)field, e) || err_ctx(e, "'%s'", o->name);
+    case OPTION_CHOICE:
+        return choice_set(o, (unsigned *)field, text, e);
     case OPTION_STR: {
         char *copy = sv_dup(text);
         if (!copy)
@@ -176,6 +189,13 @@ void option_print_value(const struct option *o, const void *from, struct buf *ou
     case OPTION_BYTES:
         buf_u64(out, *(const uint64_t *)field);
         break;
+    case OPTION_CHOICE: {
+        sv words = sv_of(o->arg), word = sv_cut(&words, '|');
+        for (unsigned i = *(const unsigned *)field; i > 0 && words.n; i--)
+            word = sv_cut(&words, '|');
+        buf_sv(out, word);
+        break;
+    }
     case OPTION_DOUBLE:
         buf_fmt(out, "%g", *(const double *)field);
         break;

@@ -11,6 +11,7 @@ enum option_kind {
     OPTION_STR,      /* char *, malloc'd */
     OPTION_DURATION, /* int64_t nanoseconds; Go syntax: 1h30m, 200ms, bare 0 */
     OPTION_BYTES,    /* uint64_t; "64MiB", "20MB" or a plain number */
+    OPTION_CHOICE,   /* unsigned: which of the words in `arg`, "off|on|auto" */
 };
 struct option {
     const char *name; /* as in YAML (snake_case); on the command line with '-' for '_' */
@@ -18,7 +19,7 @@ struct option {
     size_t offset;
     const char *default_text; /* parsed like user input; NULL: zero */
     const char *help;
-    const char *arg; /* placeholder in --help: "DIR"; NULL for the kind's own word */
+    const char *arg; /* placeholder in --help: "DIR"; NULL for the kind's own word. CHOICE: its words */
 };
 #define OPT(kind_, type, field, default_, help_) {#field, OPTION_##kind_, offsetof(type, field), default_, help_, NULL}
 #define OPT_ARG(kind_, type, field, default_, arg_, help_)                                                        \

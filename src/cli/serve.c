@@ -5,14 +5,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SERVE_GROUPS = 4 };
+enum { SERVE_GROUPS = 6 };
 
 static void groups_of(struct serve_options *o, const struct option *own, struct option_group ret[static SERVE_GROUPS])
 {
     ret[0] = (struct option_group){"Options", own, o};
     ret[1] = (struct option_group){"Store", store_options, &o->store};
     ret[2] = (struct option_group){"Queries and tenants", api_options, &o->limits};
-    ret[3] = (struct option_group){"TLS of the API and the page", tls_server_options, &o->tls};
+    ret[3] = (struct option_group){"Limits, of each tenant", limits_options, &o->store.limits};
+    ret[4] = (struct option_group){"Limits of some tenants", limits_config_options, &o->store.overrides};
+    ret[5] = (struct option_group){"TLS of the API and the page", tls_server_options, &o->tls};
 }
 
 static bool set_store_dir(struct serve_options *o, struct err *e)

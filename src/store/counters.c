@@ -32,17 +32,30 @@ void count_received(struct counters *c, uint64_t lines, uint64_t bytes, uint64_t
     metric_add(atomic_load_explicit(&c->metadata_bytes, memory_order_acquire), (int64_t)metadata_bytes);
 }
 
+void count_refused(struct counters *c, struct metrics *m, sv tenant, enum reject_reason why, uint64_t records, uint64_t bytes)
+{
+    const char *reason = reject_reason_name(why);
+    metric_add(series(&c->refused[why], m, "loki_discarded_samples_total", "Log records refused by a limit or rule.", tenant,
+                      reason),
+               (int64_t)records);
+    metric_add(series(&c->refused_bytes[why], m, "loki_discarded_bytes_total",
+                      "Line bytes of log records refused by a limit or rule.", tenant, reason),
+               (int64_t)bytes);
+}
+
 void count_rejects(struct counters *c, struct metrics *m, sv tenant, const struct rejects *r)
 {
-    for (int i = 0; r->total && i < REJECT_REASONS; i++) {
-        if (!r->records[i])
-            continue;
-        const char *reason = reject_reason_name(i);
-        metric_add(series(&c->refused[i], m, "loki_discarded_samples_total", "Log records refused by a limit or rule.",
-                          tenant, reason),
-                   r->records[i]);
-        metric_add(series(&c->refused_bytes[i], m, "loki_discarded_bytes_total",
-                          "Line bytes of log records refused by a limit or rule.", tenant, reason),
-                   (int64_t)r->bytes[i]);
-    }
+    for (int i = 0; r->total && i < REJECT_REASONS; i++)
+        if (r->records[i])
+            count_refused(c, m, tenant, i, r->records[i], r->bytes[i]);
+}
+
+void count_cut(struct metrics *m, sv tenant, uint64_t lines, uint64_t bytes)
+{
+    SCOPED(mem_free) char *who = sv_dup(tenant);
+    const char *labels[] = {"reason", "line_too_long", "tenant", who ? who : "", NULL};
+    metric_add(metrics_get(m, METRIC_COUNTER, "loki_mutated_samples_total", "Log records changed to fit a limit.", labels),
+               (int64_t)lines);
+    metric_add(metrics_get(m, METRIC_COUNTER, "loki_mutated_bytes_total", "Bytes cut from log records to fit a limit.", labels),
+               (int64_t)bytes);
 }

@@ -13,5 +13,9 @@ struct counters { /* zeroed by its owner; NULL: not met yet */
 void counters_prepare(struct counters *c, struct metrics *m, sv tenant);
 /* After counters_prepare(). `bytes`: lines and metadata. */
 void count_received(struct counters *c, uint64_t lines, uint64_t bytes, uint64_t metadata_bytes);
+/* All of a request, as refused for one reason. */
+void count_refused(struct counters *c, struct metrics *m, sv tenant, enum reject_reason why, uint64_t records, uint64_t bytes);
+/* Lines cut to max_line_size, and the bytes that went. */
+void count_cut(struct metrics *m, sv tenant, uint64_t lines, uint64_t bytes);
 /* loki_discarded_samples_total and loki_discarded_bytes_total. */
 void count_rejects(struct counters *c, struct metrics *m, sv tenant, const struct rejects *r);

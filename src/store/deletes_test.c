@@ -23,7 +23,7 @@ static uint64_t delete_web(struct fixture *f, int64_t start, int64_t end, const 
 static void push_lines(struct fixture *f, const char *service, int64_t from, int64_t to)
 {
     struct rec r[100];
-    char lines[100][24];
+    char lines[100][32];
     size_t n = 0;
     for (int64_t ts = from; ts <= to; ts++, n++) {
         snprintf(lines[n], sizeof lines[n], "line %lld", (long long)ts);

@@ -8,10 +8,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-unsigned rules_of_config(const struct store_config *cfg)
+unsigned rules_of_limits(const struct limits *l)
 {
-    return (cfg->level_label ? RULE_LEVEL_LABEL : 0u) | (cfg->discover_service_name ? RULE_SERVICE_NAME : 0u) |
-           (cfg->discover_log_levels ? RULE_LEVELS : 0u);
+    return (l->level_label ? RULE_LEVEL_LABEL : 0u) | (l->discover_service_name ? RULE_SERVICE_NAME : 0u) |
+           (l->discover_log_levels ? RULE_LEVELS : 0u);
 }
 
 void ingest_result_done(struct ingest_result *r)
@@ -174,7 +174,7 @@ bool run_was_refused(struct ingest_run *run)
     return true;
 }
 
-bool labels_within(const struct store_config *limits, struct labels l, size_t n_counted, enum reject_reason *ret_why,
+bool labels_within(const struct limits *limits, struct labels l, size_t n_counted, enum reject_reason *ret_why,
                    struct err *e)
 {
     SCOPED(buf_done) struct buf b = {0};
@@ -212,7 +212,7 @@ static size_t pairs_bytes(const struct label *at, size_t n)
     return bytes;
 }
 
-bool metadata_within(const struct store_config *limits, struct labels stream, const struct label *at, size_t n,
+bool metadata_within(const struct limits *limits, struct labels stream, const struct label *at, size_t n,
                      enum reject_reason *ret_why, struct err *e)
 {
     size_t bytes = pairs_bytes(at, n);
@@ -302,7 +302,7 @@ static bool put_level(struct ingest_run *run, const struct plan *p, const struct
 static __attribute__((noinline)) bool refuse_row(struct ingest_run *run, const struct plan *p, const struct stream *st, int64_t ts,
                                                  sv line)
 {
-    const struct store_config *lim = run->rq->limits;
+    const struct limits *lim = run->rq->limits;
     sv labels = sv_sub(st->text, 0, 100);
     char when[36], bound[36];
     if (ts < run->oldest_ns) {
@@ -321,6 +321,10 @@ static __attribute__((noinline)) bool refuse_row(struct ingest_run *run, const s
                "max entry size '%llu' bytes exceeded for stream '" SV_FMT
                "' while adding an entry with length '%zu' bytes",
                (unsigned long long)lim->max_line_size, SV_ARG(labels), line.n);
+    if (!lim->allow_structured_metadata && p->n_meta)
+        return run_refuse(run, REJECT_METADATA, st, line.n,
+               "stream '" SV_FMT "' includes structured metadata, but this feature is disallowed. Please see "
+               "`limits_config.allow_structured_metadata` or contact your Loki administrator to enable it.", SV_ARG(labels));
     enum reject_reason why = REJECT_METADATA_SIZE;
     struct err e = {0};
     if (!texts(run, p))
@@ -328,6 +332,31 @@ static __attribute__((noinline)) bool refuse_row(struct ingest_run *run, const s
     bool fits = metadata_within(lim, st->labels, run->merged.at, run->merged.n, &why, &e);
     ASSERT(!fits);
     return run_refuse(run, why, st, line.n, "%s", e.msg);
+}
+
+static bool refuse_over_rate(struct ingest_run *run, const struct stream *st, sv line, uint64_t bytes)
+{
+    char limit[24], total[24];
+    limits_size_text((double)run->rq->limits->per_stream_rate_limit, limit);
+    limits_size_text((double)bytes, total);
+    return run_refuse(run, REJECT_STREAM_RATE, st, line.n,
+                      "Per stream rate limit exceeded (limit: %s/sec) while attempting to ingest for stream '" SV_FMT
+                      "' totaling %s, consider splitting a stream via additional labels or contact your Loki administrator to "
+                      "see if the limit can be increased", limit, SV_ARG(sv_sub(st->text, 0, 100)), total);
+}
+
+/* What the stream brings when that is too much; 0: it may. */
+static uint64_t over_rate(const struct ingest_request *rq, const struct stream *st)
+{
+    size_t lo = 0, hi = rq->n_over;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (rq->over[mid].st < st)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < rq->n_over && rq->over[lo].st == st ? rq->over[lo].bytes : 0;
 }
 
 static inline bool within(const struct ingest_run *run, const struct plan *p, size_t meta_bytes, int64_t ts, sv line)
@@ -339,14 +368,14 @@ static inline bool within(const struct ingest_run *run, const struct plan *p, si
 /* Bounds of a row, so that no limit is asked for twice; replay has none. */
 static void bounds_set(struct ingest_run *run)
 {
-    const struct store_config *lim = run->rq->limits;
+    const struct limits *lim = run->rq->limits;
     int64_t now = run->rq->now_wall_ns;
     run->oldest_ns = INT64_MIN;
     run->newest_ns = INT64_MAX;
     run->max_line = run->max_meta_bytes = run->max_meta = UINT64_MAX;
     if (!lim)
         return;
-    if (lim->reject_old_samples_max_age)
+    if (lim->reject_old_samples && lim->reject_old_samples_max_age)
         run->oldest_ns = now - lim->reject_old_samples_max_age;
     if (lim->creation_grace_period)
         run->newest_ns = now + lim->creation_grace_period;
@@ -356,6 +385,8 @@ static void bounds_set(struct ingest_run *run)
         run->max_meta_bytes = lim->max_structured_metadata_size;
     if (lim->max_structured_metadata_entries_count)
         run->max_meta = lim->max_structured_metadata_entries_count;
+    if (!lim->allow_structured_metadata)
+        run->max_meta = 0;
 }
 
 static bool chunk_close(struct ingest_run *run)
@@ -414,12 +445,20 @@ static size_t metadata_bytes(const struct ingest_run *run, const struct plan *p)
 bool run_row(struct ingest_run *run, const struct source *src, struct stream *st, int64_t ts, sv line,
              int32_t severity_number)
 {
+    if (run->rq->cut && line.n > run->rq->cut) {
+        run->out->n_cut++;
+        run->out->cut_bytes += line.n - run->rq->cut;
+        line.n = run->rq->cut;
+    }
     const struct plan *p;
     if (!run_plan(run, src, &p))
         return false;
     size_t meta_bytes = metadata_bytes(run, p);
     if (!within(run, p, meta_bytes, ts, line))
         return refuse_row(run, p, st, ts, line);
+    uint64_t over = run->rq->n_over ? over_rate(run->rq, st) : 0;
+    if (over)
+        return refuse_over_rate(run, st, line, over);
     uint32_t *ids = chunk_builder_ids(&run->b, p->n_out);
     if (!ids)
         return err_nomem(&run->err);

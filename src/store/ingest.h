@@ -12,7 +12,7 @@ enum { /* rules, kept with each request in the log */
     RULE_SERVICE_NAME = 2,
     RULE_LEVELS = 4,
 };
-unsigned rules_of_config(const struct store_config *cfg);
+unsigned rules_of_limits(const struct limits *l);
 
 struct ingest_request {
     struct tenant *tenant;
@@ -22,9 +22,15 @@ struct ingest_request {
     bool ordered;            /* ingest_count() found resources and scopes where they always are */
     unsigned rules;
     int64_t arrived_wall_ns; /* the time of records that have none */
-    const struct store_config *limits; /* NULL: replay */
+    const struct limits *limits; /* NULL: replay */
     int64_t now_wall_ns;     /* for the age limits */
     struct ingest_pool *pool; /* working memory; NULL: the call's own */
+    struct over_rate {         /* streams that may bring nothing now, by address; rate_check.c */
+        struct stream *st;
+        uint64_t bytes;
+    } *over;
+    size_t n_over;
+    uint64_t cut;            /* lines longer than this are cut; 0: none are. Limits' or, in replay, the log's */
     const uint32_t *refused; /* replay: ascending numbers of the records refused then */
     size_t n_refused;
 };
@@ -34,6 +40,7 @@ struct ingest_result {
     VEC(uint32_t) refused;   /* numbers of the refused records, ascending */
     struct rejects rejects;
     uint64_t n_records, n_rows, line_bytes, metadata_bytes;
+    uint64_t n_cut, cut_bytes; /* lines that were cut, and what went */
 };
 
 /* Working memory for some calls at a time, kept between them. Any thread. */
@@ -48,6 +55,11 @@ MUST_USE bool ingest_count(struct ingest_request *rq, uint64_t max, uint64_t *re
 /* False: nothing of the request is taken. ERR_PARSE: malformed (labels that do not parse, too); ERR_NOMEM. */
 MUST_USE bool ingest(const struct ingest_request *rq, struct ingest_result *ret, struct err *e);
 void ingest_result_done(struct ingest_result *r);
+/* ingestion_rate_mb. False: nothing of it may be stored, and in which words. */
+MUST_USE bool rate_check_tenant(const struct ingest_request *rq, const struct ingest_result *r, int64_t now_mono_ns,
+                                struct err *e);
+/* per_stream_rate_limit: the streams that bring more than they may, in rq->over (malloc'd). */
+MUST_USE bool rate_check_streams(struct ingest_request *rq, const struct ingest_result *r, int64_t now_mono_ns, struct err *e);
 static inline UNUSED void ingest_result_done_scoped(struct ingest_result *r)
 {
     ingest_result_done(r);

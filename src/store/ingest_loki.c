@@ -84,7 +84,7 @@ static bool read_labels(struct ingest_run *run, sv text, struct arena *a, struct
         at[n++] = (struct label){SV("service_name"), name.n ? name : SV("unknown_service")};
         labels_sort(at, n);
     }
-    const struct store_config *lim = run->rq->limits;
+    const struct limits *lim = run->rq->limits;
     struct labels full = {at, n};
     if (lim && !labels_within(lim, full, l.n, ret_why, e))
         return true;

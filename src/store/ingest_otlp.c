@@ -225,10 +225,11 @@ static bool source_build(struct ingest_run *run, sv resource, sv scope, struct s
 static struct source *source_for(struct ingest_run *run, sv resource, sv scope)
 {
     SCOPED(buf_done) struct buf key = {0};
-    uint8_t head[5];
-    uint32_t n = (uint32_t)resource.n;
+    uint8_t head[9];
+    uint32_t n = (uint32_t)resource.n, version = run->rq->limits ? run->rq->limits->version : 0; /* what is refused hangs on it */
     memcpy(head, &n, 4);
-    head[4] = (uint8_t)run->rq->rules;
+    memcpy(head + 4, &version, 4);
+    head[8] = (uint8_t)run->rq->rules;
     buf_put(&key, head, sizeof head);
     buf_sv(&key, resource);
     buf_sv(&key, scope);
@@ -258,7 +259,7 @@ struct level_streams {
 /* The stream is not among those met: it may be new, or refused (*ret NULL). */
 static __attribute__((noinline)) bool stream_find(struct ingest_run *run, struct level_streams *ls, sv level, struct stream **ret)
 {
-    const struct store_config *lim = run->rq->limits;
+    const struct limits *lim = run->rq->limits;
     struct source *s = ls->src;
     enum reject_reason why = REJECT_STREAM_LIMIT;
     struct err e = {0};

@@ -217,7 +217,7 @@ struct world {
 static bool world_make(struct world *w, struct err *e)
 {
     *w = (struct world){0};
-    return options_defaults(store_options, &w->cfg, e) && registry_new(1 << 20, &w->reg, e) && registry_tenant(w->reg, SV("t"), &w->t, e) &&
+    return options_defaults(store_options, &w->cfg, e) && options_defaults(limits_options, &w->cfg.limits, e) && registry_new(1 << 20, &w->reg, e) && registry_tenant(w->reg, SV("t"), &w->t, e) &&
            ingest_pool_new(&w->pool, e);
 }
 
@@ -233,14 +233,14 @@ TEST(both_ways_of_reading_make_the_same_rows)
     struct world w;
     struct err e = {0};
     REQUIRE_OK(world_make(&w, &e), &e);
-    w.cfg.max_structured_metadata_entries_count = 11;
-    w.cfg.max_structured_metadata_size = 400;
-    w.cfg.max_line_size = 13;
-    w.cfg.reject_old_samples_max_age = 98;
+    w.cfg.limits.max_structured_metadata_entries_count = 11;
+    w.cfg.limits.max_structured_metadata_size = 400;
+    w.cfg.limits.max_line_size = 13;
+    w.cfg.limits.reject_old_samples_max_age = 98;
     for (int i = 0; i < 700; i++) {
         struct buf plain = {0}, odd = {0}, quick = {0}, other = {0};
         struct ingest_request rq = {.tenant = w.t, .pool = i % 3 ? w.pool : NULL, .arrived_wall_ns = 1500, .now_wall_ns = 1100,
-                                    .limits = i % 2 ? &w.cfg : NULL, .rules = (unsigned)i / 2 % 8};
+                                    .limits = i % 2 ? &w.cfg.limits : NULL, .rules = (unsigned)i / 2 % 8};
         put_request(&plain, &odd);
         rq.bytes = buf_view(&plain);
         bool ok = rows_of(&rq, &quick);
@@ -291,7 +291,7 @@ TEST(what_a_request_leaves_behind_is_bounded)
     struct buf b = {0};
     static char value[60 << 10];
     memset(value, 'v', sizeof value);
-    w.cfg.max_structured_metadata_entries_count = 1;
+    w.cfg.limits.max_structured_metadata_entries_count = 1;
     size_t rl = otlp_open(&b, 1), sl = otlp_open(&b, 2);
     for (uint32_t i = 0; i < 200; i++) { /* refused: two of metadata; 12 MB of texts */
         size_t lr = otlp_open(&b, 2);
@@ -310,7 +310,7 @@ TEST(what_a_request_leaves_behind_is_bounded)
     otlp_close(&b, lr);
     otlp_close(&b, sl);
     otlp_close(&b, rl);
-    struct ingest_request rq = {.tenant = w.t, .pool = w.pool, .limits = &w.cfg, .rules = RULE_SERVICE_NAME, .bytes = buf_view(&b), .arrived_wall_ns = 1};
+    struct ingest_request rq = {.tenant = w.t, .pool = w.pool, .limits = &w.cfg.limits, .rules = RULE_SERVICE_NAME, .bytes = buf_view(&b), .arrived_wall_ns = 1};
     for (int i = 0; i < 4; i++) {
         struct ingest_result r;
         REQUIRE_OK(ingest(&rq, &r, &e), &e);

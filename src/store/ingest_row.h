@@ -127,8 +127,9 @@ MUST_USE bool run_refuse(struct ingest_run *run, enum reject_reason why, const v
 /* What stream_get() may do for this run; and, when it refused, why. */
 static inline uint64_t run_max_streams(const struct ingest_run *run)
 {
-    const struct store_config *lim = run->rq->limits;
-    return !lim ? STREAMS_STORED : lim->max_streams_per_user ? lim->max_streams_per_user : STREAMS_ANY;
+    const struct limits *lim = run->rq->limits;
+    uint64_t max = lim ? limits_streams(lim) : 0;
+    return !lim ? STREAMS_STORED : max ? max : STREAMS_ANY;
 }
 static inline bool run_stream_refused(const struct err *e, enum reject_reason *ret_why)
 {
@@ -138,11 +139,11 @@ static inline bool run_stream_refused(const struct err *e, enum reject_reason *r
 /* Replay: was this record refused when it came? */
 bool run_was_refused(struct ingest_run *run);
 /* Are these labels within the limits? False: *ret_why, and the text in e. n_counted leaves an added service_name out. */
-bool labels_within(const struct store_config *limits, struct labels l, size_t n_counted, enum reject_reason *ret_why,
+bool labels_within(const struct limits *limits, struct labels l, size_t n_counted, enum reject_reason *ret_why,
                    struct err *e);
 
 /* The same for metadata. */
-bool metadata_within(const struct store_config *limits, struct labels stream, const struct label *at, size_t n,
+bool metadata_within(const struct limits *limits, struct labels stream, const struct label *at, size_t n,
                      enum reject_reason *ret_why, struct err *e);
 
 MUST_USE bool ingest_otlp(struct ingest_run *run, struct err *e);

@@ -73,7 +73,7 @@ TEST(time_falls_back_to_observed_and_then_to_arrival)
     struct fixture f;
     SCOPED(buf_done) struct buf b = {0};
     fixture_config(&f);
-    f.cfg.discover_log_levels = false;
+    f.cfg.limits.discover_log_levels = false;
     REQUIRE(fixture_open(&f));
     size_t rl = otlp_open(&b, 1), sl = otlp_open(&b, 2), lr = otlp_open(&b, 2);
     otlp_put_fixed64(&b, 11, 70);
@@ -112,7 +112,7 @@ TEST(level_label_may_be_off)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.level_label = false;
+    f.cfg.limits.level_label = false;
     REQUIRE(fixture_open(&f));
     push_records(f.st, "web", (struct rec[]){{.ts = 1, .line = "a", .severity_text = "INFO"}}, 1);
     CHECK_ROWS(&f, NULL, 0, SHOW_LABELS, "{service_name=\"web\"} 1 a\n");
@@ -134,9 +134,9 @@ TEST(limits_refuse_records_and_keep_the_rest)
     struct fixture f;
     char big[300];
     fixture_config(&f);
-    f.cfg.max_line_size = 100;
-    f.cfg.max_structured_metadata_size = 200;
-    f.cfg.max_structured_metadata_entries_count = 3;
+    f.cfg.limits.max_line_size = 100;
+    f.cfg.limits.max_structured_metadata_size = 200;
+    f.cfg.limits.max_structured_metadata_entries_count = 3;
     REQUIRE(fixture_open(&f));
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = 0;
@@ -161,7 +161,7 @@ TEST(limits_refuse_records_and_keep_the_rest)
     metrics_print(f.metrics, &m);
     CHECK(sv_find(buf_view(&m), SV("loki_discarded_samples_total{reason=\"line_too_long\",tenant=\"fake\"} 2\n")) != SV_NPOS);
     fixture_close(&f);
-    f.cfg.max_line_size = 0; /* what was refused then stays refused after a restart with other limits */
+    f.cfg.limits.max_line_size = 0; /* what was refused then stays refused after a restart with other limits */
     REQUIRE(fixture_open(&f));
     CHECK_ROWS(&f, NULL, 0, 0, "2 fine\n6 o\n");
     fixture_done(&f);
@@ -171,7 +171,7 @@ TEST(a_request_refused_whole_is_rejected)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.max_line_size = 2;
+    f.cfg.limits.max_line_size = 2;
     REQUIRE(fixture_open(&f));
     struct push_result r = push_records(f.st, "web", (struct rec[]){{.ts = 1, .line = "long"}}, 1);
     CHECK_EQ(r.code, PUSH_REJECTED);
@@ -187,8 +187,8 @@ TEST(age_limits)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.reject_old_samples_max_age = 3600 * NS_PER_S;
-    f.cfg.creation_grace_period = 600 * NS_PER_S;
+    f.cfg.limits.reject_old_samples_max_age = 3600 * NS_PER_S;
+    f.cfg.limits.creation_grace_period = 600 * NS_PER_S;
     REQUIRE(fixture_open(&f));
     int64_t now = clock_wall_ns();
     struct push_result r = push_records(f.st, "web",
@@ -206,7 +206,7 @@ TEST(streams_of_a_tenant_are_limited)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.max_streams_per_user = 2;
+    f.cfg.limits.max_streams_per_user = 2;
     REQUIRE(fixture_open(&f));
     CHECK_EQ(push_records(f.st, "a", (struct rec[]){{.ts = 1, .line = "x"}}, 1).code, PUSH_SENT);
     CHECK_EQ(push_records(f.st, "b", (struct rec[]){{.ts = 1, .line = "x"}}, 1).code, PUSH_SENT);
@@ -320,8 +320,8 @@ TEST(label_limits_refuse_a_source)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.max_label_value_length = 4;
-    f.cfg.discover_service_name = false;
+    f.cfg.limits.max_label_value_length = 4;
+    f.cfg.limits.discover_service_name = false;
     REQUIRE(fixture_open(&f));
     for (int i = 0; i < 2; i++) { /* the second time from the cache */
         struct push_result r = push_records(f.st, "toolong", (struct rec[]){{.ts = 1, .line = "x"}, {.ts = 2}}, 2);

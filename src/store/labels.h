@@ -31,5 +31,8 @@ struct matcher {
     enum match_op op;
     struct regex *re; /* for RE and NRE: compiled with REGEX_FULL */
 };
+/* {a="b", c!="d", e=~"f", g!~"h"} with the quotes of labels_parse(); what ret points to lives in `a` or in `text`, regexes are the
+ * caller's to free, those of *ret_n matchers also after a failure. */
+MUST_USE bool matchers_parse(sv text, struct arena *a, struct matcher **ret, size_t *ret_n, struct err *e);
 bool matcher_accepts(const struct matcher *m, sv value); /* a missing label is "" */
 bool matchers_accept(const struct matcher *m, size_t n, struct labels l);

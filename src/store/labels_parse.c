@@ -220,3 +220,49 @@ bool labels_parse(sv text, struct arena *a, struct labels *ret, struct err *e)
     *ret = (struct labels){at, n};
     return true;
 }
+
+static bool read_op(struct reader *r, enum match_op *ret)
+{
+    bool not = take(r, '!');
+    if (take(r, '=')) {
+        bool regex = !not && r->at < r->text.n && r->text.p[r->at] == '~';
+        r->at += regex;
+        *ret = regex ? MATCH_RE : not ? MATCH_NEQ : MATCH_EQ;
+        return true;
+    }
+    *ret = MATCH_NRE;
+    return (not && take(r, '~')) || fail_char(r, "inside braces");
+}
+
+static bool read_matcher(struct reader *r, struct matcher *m)
+{
+    *m = (struct matcher){0};
+    return read_name(r, &m->name) && read_op(r, &m->op) && read_value(r, &m->value) &&
+           (m->op < MATCH_RE || regex_compile(m->value, REGEX_FULL, &m->re, r->e));
+}
+
+bool matchers_parse(sv text, struct arena *a, struct matcher **ret, size_t *ret_n, struct err *e)
+{
+    struct reader r = {.text = text, .a = a, .e = e};
+    size_t cap = 0;
+    *ret = NULL;
+    *ret_n = 0;
+    if (!take(&r, '{'))
+        return fail_char(&r, "before the matchers");
+    while (!take(&r, '}')) {
+        struct matcher *more = arena_grow(a, *ret, *ret_n, &cap, sizeof **ret);
+        if (!more)
+            return arena_err(a, e, "matchers");
+        *ret = more;
+        if (!read_matcher(&r, &more[*ret_n]))
+            return false; /* a regex is the last thing that is made */
+        ++*ret_n;
+        if (!take(&r, ',')) {
+            if (!take(&r, '}'))
+                return fail_char(&r, "inside braces");
+            break;
+        }
+    }
+    skip_blank(&r);
+    return r.at == text.n || fail_char(&r, "behind the matchers");
+}

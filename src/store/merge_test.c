@@ -76,7 +76,7 @@ TEST(equal_times_keep_the_order_of_acceptance)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.discover_log_levels = false;
+    f.cfg.limits.discover_log_levels = false;
     REQUIRE(fixture_open(&f));
     push_flush(&f, (struct rec[]){{.ts = 5, .line = "c"}, {.ts = 5, .line = "a"}}, 2);
     push_flush(&f, (struct rec[]){{.ts = 5, .line = "b"}, {.ts = 5, .line = "a"}, {.ts = 4, .line = "late"}}, 3);

@@ -294,7 +294,7 @@ static void history(uint64_t seed)
     rng_state = seed;
     fixture_config(&f);
     f.cfg.query_threads = 1 + seed % 4;
-    f.cfg.discover_log_levels = false;
+    f.cfg.limits.discover_log_levels = false;
     REQUIRE(fixture_open(&f));
     int64_t now = 1000000;
     for (int step = 0; step < 120 && !test_failures; step++, now += rng(30)) {

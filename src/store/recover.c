@@ -351,6 +351,7 @@ static bool replay_rows(struct store *st, const struct wal_frame *f, uint64_t se
                                 .rules = f->rules,
                                 .arrived_wall_ns = f->arrived_wall_ns,
                                 .pool = st->ingest,
+                                .cut = f->cut,
                                 .refused = f->refused.at,
                                 .n_refused = f->refused.n};
     SCOPED(ingest_result_done) struct ingest_result rows = {0};

@@ -17,6 +17,9 @@ static const char *const reason_names[REJECT_REASONS] = {
     [REJECT_METADATA_COUNT] = "structured_metadata_too_many",
     [REJECT_STREAM_LIMIT] = "stream_limit",
     [REJECT_STREAM_MEMORY] = "stream_memory_full",
+    [REJECT_RATE] = "rate_limited",
+    [REJECT_STREAM_RATE] = "per_stream_rate_limit",
+    [REJECT_METADATA] = "disallowed_structured_metadata",
 };
 
 const char *reject_reason_name(enum reject_reason reason)
@@ -55,7 +58,7 @@ void rejects_err(const struct rejects *r, struct err *ret)
     for (size_t i = 0; i < r->n; i++)
         order[i] = &r->at[i];
     for (int i = 0; i < REJECT_REASONS; i++)
-        if (r->records[i] && i != REJECT_STREAM_LIMIT && i != REJECT_STREAM_MEMORY)
+        if (r->records[i] && i != REJECT_STREAM_LIMIT && i != REJECT_STREAM_MEMORY && i != REJECT_STREAM_RATE)
             code = ERR_INVALID;
     qsort(order, r->n, sizeof *order, by_text);
     if (r->total == 1) {

@@ -17,10 +17,13 @@ enum reject_reason {
     REJECT_METADATA_COUNT,
     REJECT_STREAM_LIMIT,
     REJECT_STREAM_MEMORY,
+    REJECT_RATE,
+    REJECT_STREAM_RATE,
+    REJECT_METADATA,
     REJECT_REASONS
 };
 
-enum { REJECT_TEXT = 240 };
+enum { REJECT_TEXT = 400 };
 
 struct rejects {
     struct reject {

@@ -17,9 +17,6 @@ const struct option store_options[] = {
     OPT_ARG(STR, struct store_config, data_dir, "./weir-data", "DIR", "where logs are kept"),
     OPT_ARG(STR, struct store_config, durability, "always", "MODE",
             "when a push is answered: always (after fsync), interval=100ms (fsync at that pace), off (never waits)"),
-    O(BOOL, level_label, "true", "severity text becomes the index label `level`"),
-    O(BOOL, discover_service_name, "true", "streams without service_name get one from other labels"),
-    O(BOOL, discover_log_levels, "true", "records get the metadata `detected_level`"),
     O(BYTES, head_max_bytes, "64MiB", "line bytes in memory that are written to a part"),
     O(U64, head_max_rows, "200000", "rows in memory that are written to a part; they bound how long a start takes"),
     O(DURATION, head_max_age, "5m", "age of rows in memory that are written to a part"),
@@ -44,16 +41,7 @@ const struct option store_options[] = {
       "how long a delete request can be cancelled; rows are hidden at once and removed from disk afterwards"),
     O(U64, max_delete_requests, "1000", "most delete requests of a tenant that are not processed; 0: any"),
     O(U64, max_records_per_request, "1000000", "most records of a request, else it is refused (400); 0: any"),
-    O(BYTES, max_line_size, "256KiB", "longest log line; 0: any"),
-    O(U64, max_label_name_length, "1024", "longest label name; 0: any"),
-    O(U64, max_label_value_length, "2048", "longest label value; 0: any"),
-    O(U64, max_label_names_per_series, "64", "most index labels of a stream; 0: any"),
-    O(BYTES, max_structured_metadata_size, "64KiB", "most metadata of a record, names and values; 0: any"),
-    O(U64, max_structured_metadata_entries_count, "128", "most metadata entries of a record; 0: any"),
-    O(U64, max_streams_per_user, "1000000", "most streams of a tenant in use within an hour; 0: any"),
     O(BYTES, streams_max_bytes, "256MiB", "memory for streams above which pushes make no new ones (429)"),
-    O(DURATION, reject_old_samples_max_age, "0", "refuse records older than this; 0: take them all"),
-    O(DURATION, creation_grace_period, "0", "refuse records further in the future than this; 0: take them all"),
     {0},
 };
 #undef O
@@ -238,6 +226,7 @@ static void store_free(struct store *st)
     ingest_pool_free(st->ingest);
     registry_free(st->reg);
     lock_done(&st->edit_mu);
+    limits_close(st->limits);
     lock_done(&st->flush_mu);
     cond_done(&st->flush_wake);
     cond_done(&st->flush_idle);
@@ -258,7 +247,6 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     st->cfg = cfg;
     st->metrics = metrics;
     st->dirfd = st->lock_fd = st->parts_fd = -1;
-    st->rules = rules_of_config(cfg);
     lock_init(&st->edit_mu);
     lock_init(&st->flush_mu);
     cond_init(&st->flush_wake);
@@ -267,7 +255,8 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     steady_clock_init(&st->steady);
     deletes_init(&st->deletes);
     metrics_make(st);
-    if (!registry_new(cfg->streams_max_bytes, &st->reg, e) || !ingest_pool_new(&st->ingest, e) || !dirs_open(st, e) ||
+    if (!limits_open(&cfg->limits, &cfg->overrides, metrics, &st->limits, e) ||
+        !registry_new(cfg->streams_max_bytes, &st->reg, e) || !ingest_pool_new(&st->ingest, e) || !dirs_open(st, e) ||
         !store_recover(st, e) || !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))
         return err_ctx(e, "store '%s'", cfg->data_dir);
     store_gauges(st);
@@ -284,6 +273,11 @@ void store_close(struct store *st)
     store_free(st);
 }
 
+void store_limits(struct store *st, sv tenant, struct limits *ret)
+{
+    limits_find(st->limits, tenant, ret);
+}
+
 bool store_ready(struct store *st, struct err *why_not)
 {
     return !atomic_load(&st->closing) || err_set(why_not, ERR_CLOSED, "the store is closing");
@@ -295,6 +289,7 @@ struct push {
     struct store *st;
     struct ingest_result rows;
     struct tenant *tenant;
+    struct limits limits; /* of the tenant, as the push found them */
     int64_t pending; /* counted in st->pending_bytes */
     push_done_fn *done;
     void *ctx;
@@ -413,12 +408,14 @@ static void touch_streams(const struct ingest_result *rows)
 }
 
 /* Hands the request to the log. False: refused, nothing will be called. */
-static bool log_request(struct push *p, const struct store_request *q, unsigned rules, struct err *e)
+static bool log_request(struct push *p, const struct store_request *q, const struct ingest_request *rq,
+                        struct err *e)
 {
     SCOPED(buf_done) struct buf head = {0};
     SCOPED(buf_done) struct buf body = {0};
     struct wal_frame f = {.type = q->loki ? WAL_LOKI : WAL_OTLP,
-                          .rules = rules,
+                          .rules = rq->rules,
+                          .cut = p->rows.n_cut ? (uint32_t)rq->cut : 0,
                           .arrived_wall_ns = q->arrived_wall_ns,
                           .tenant = q->tenant,
                           .payload = q->bytes,
@@ -455,6 +452,24 @@ static void push_refused(struct push *p, const struct err *e)
     push_free(p);
 }
 
+/* False: all of the request is refused. */
+static bool within_rates(struct push *p, struct ingest_request *rq, struct err *e)
+{
+    int64_t now = clock_mono_ns();
+    if (!rate_check_tenant(rq, &p->rows, now, e)) {
+        count_refused(tenant_counters(rq->tenant), p->st->metrics, tenant_name(rq->tenant), REJECT_RATE, p->rows.n_rows,
+                      p->rows.line_bytes + p->rows.metadata_bytes);
+        return false;
+    }
+    if (!rate_check_streams(rq, &p->rows, now, e))
+        return false;
+    if (!rq->n_over)
+        return true;
+    ingest_result_done(&p->rows);
+    p->rows = (struct ingest_result){0};
+    return ingest(rq, &p->rows, e); /* again, without them */
+}
+
 void store_push_request(struct store *st, const struct store_request *q, push_done_fn *done, void *ctx)
 {
     struct err e = {0};
@@ -465,14 +480,22 @@ void store_push_request(struct store *st, const struct store_request *q, push_do
         return;
     }
     *p = (struct push){.st = st, .done = done, .ctx = ctx};
+    store_limits(st, q->tenant, &p->limits);
     struct ingest_request rq = {.bytes = q->bytes, .loki = q->loki, .check = !q->checked, .arrived_wall_ns = q->arrived_wall_ns,
-                                .rules = st->rules, .limits = st->cfg, .pool = st->ingest, .now_wall_ns = clock_wall_ns()};
-    if (!store_ready(st, &e) || !admit(p, &rq, &e) || !registry_tenant(st->reg, q->tenant, &rq.tenant, &e) ||
-        !ingest(&rq, &p->rows, &e)) {
+                                .rules = rules_of_limits(&p->limits), .limits = &p->limits, .pool = st->ingest,
+                                .now_wall_ns = clock_wall_ns()};
+    if (p->limits.max_line_size_truncate)
+        rq.cut = MIN(p->limits.max_line_size, (uint64_t)UINT32_MAX);
+    bool ok = store_ready(st, &e) && admit(p, &rq, &e) && registry_tenant(st->reg, q->tenant, &rq.tenant, &e) &&
+              ingest(&rq, &p->rows, &e) && within_rates(p, &rq, &e);
+    free(rq.over);
+    if (!ok) {
         push_refused(p, &e);
         return;
     }
     p->tenant = rq.tenant;
+    if (p->rows.n_cut)
+        count_cut(st->metrics, q->tenant, p->rows.n_cut, p->rows.cut_bytes);
     settle_memory(p, q->bytes.n);
     touch_streams(&p->rows);
     count_rejects(tenant_counters(p->tenant), st->metrics, q->tenant, &p->rows.rejects);
@@ -482,7 +505,7 @@ void store_push_request(struct store *st, const struct store_request *q, push_do
         rejects_err(&p->rows.rejects, &e);
     else
         counters_prepare(tenant_counters(p->tenant), st->metrics, q->tenant);
-    if (e.code || !log_request(p, q, rq.rules, &e))
+    if (e.code || !log_request(p, q, &rq, &e))
         push_refused(p, &e);
 }
 

@@ -9,15 +9,13 @@
 #include "base/metrics.h"
 #include "base/option.h"
 #include "otlp/batch.h"
-#include "store/labels.h"
+#include "store/limits.h"
 
 struct store;
 
 struct store_config { /* filled from store_options */
     char *data_dir;
     char *durability;         /* always | interval=100ms | off */
-    bool level_label;         /* index label `level` = severity text (OTLP) */
-    bool discover_service_name, discover_log_levels;
     uint64_t head_max_bytes;  /* raw bytes in the head that trigger a flush to a part */
     uint64_t head_max_rows;   /* rows that do: a start after a crash takes about 1 us for each */
     int64_t head_max_age;
@@ -35,13 +33,12 @@ struct store_config { /* filled from store_options */
     bool wal_compression;
     uint64_t memory_max_bytes; /* push-back (503) above this */
     uint64_t query_threads;    /* that read for queries; 0: one for each core */
-    /* limits, Loki's names and texts */
-    uint64_t max_records_per_request, max_line_size, max_label_name_length, max_label_value_length, max_label_names_per_series;
-    uint64_t max_structured_metadata_size, max_structured_metadata_entries_count, max_streams_per_user;
+    uint64_t max_records_per_request;
     uint64_t streams_max_bytes; /* memory for streams, of all tenants: they stay as long as the store is open */
     int64_t delete_request_cancel_period; /* rows asked to be deleted are removed from disk no sooner */
     uint64_t max_delete_requests;         /* of a tenant, not processed yet */
-    int64_t reject_old_samples_max_age, creation_grace_period; /* 0: no check */
+    struct limits limits;           /* of tenants, from limits_options; */
+    struct limits_config overrides; /* and what some have instead, from limits_config_options */
 };
 extern const struct option store_options[];
 
@@ -69,6 +66,9 @@ void store_push(struct store *st, struct batch *b, push_done_fn *done, void *ctx
 struct log_sink store_sink(struct store *st);
 /* Whose a batch is that names no tenant: the one tenant of a store without authentication, by Loki's name for it. */
 #define STORE_TENANT_SINGLE SV("fake")
+
+/* What the tenant may do at this moment. */
+void store_limits(struct store *st, sv tenant, struct limits *ret);
 
 /* Streams of a tenant that match and have entries in start <= ts < end (block granularity: may return a little more).
  * n_matchers 0: all. Calls fn in label order; fn returns false to stop. The views live during the call only. */

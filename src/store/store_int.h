@@ -30,7 +30,7 @@ struct store {
     struct metrics *metrics;
     struct store_metrics m;
     int dirfd, lock_fd, parts_fd;
-    unsigned rules;
+    struct limits_book *limits;
     struct registry *reg;
     struct ingest_pool *ingest;
     struct spool *wal;

@@ -21,7 +21,7 @@ TEST(what_comes_in_is_counted_by_tenant)
 {
     struct fixture f;
     fixture_config(&f);
-    f.cfg.max_line_size = 10;
+    f.cfg.limits.max_line_size = 10;
     REQUIRE(fixture_open(&f));
     SCOPED(buf_done) struct buf b = {0};
     put_records(&b, "web",
@@ -83,7 +83,7 @@ TEST(equal_rows_are_shown_once_wherever_they_lie)
     struct err e = {0};
     struct scan_stats s;
     fixture_config(&f);
-    f.cfg.discover_log_levels = false;
+    f.cfg.limits.discover_log_levels = false;
     REQUIRE(fixture_open(&f));
     struct rec same = {.ts = 5, .line = "x", .attrs = {"k", "v"}}, other = {.ts = 5, .line = "x", .attrs = {"k", "w"}};
     push_records(f.st, "web", (struct rec[]){same, same}, 2); /* in one request */

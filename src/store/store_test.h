@@ -18,7 +18,8 @@ static inline UNUSED void fixture_config(struct fixture *f)
 {
     struct err e = {0};
     *f = (struct fixture){0};
-    if (!options_defaults(store_options, &f->cfg, &e))
+    if (!options_defaults(store_options, &f->cfg, &e) || !options_defaults(limits_options, &f->cfg.limits, &e) ||
+        !options_defaults(limits_config_options, &f->cfg.overrides, &e))
         test_fail(__FILE__, __LINE__, "defaults: %s", e.msg);
     f->cfg.merge = false; /* tests that want it say so */
     f->cfg.min_free_bytes = f->cfg.merge_min_free_bytes = 0;
@@ -50,6 +51,7 @@ static inline UNUSED void fixture_done(struct fixture *f)
     store_close(f->st);
     metrics_free(f->metrics);
     options_done(store_options, &f->cfg);
+    options_done(limits_config_options, &f->cfg.overrides);
 }
 
 struct rec { /* a record to push; zero fields are left out */

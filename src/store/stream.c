@@ -22,6 +22,7 @@ struct tenant {
     sv name;
     struct registry *reg;
     struct counters counters;
+    _Atomic int64_t rate_full_at;
     struct lock mu;
     struct arena a;              /* under mu: streams and their labels */
     struct map by_text;          /* under mu: canonical labels -> stream */
@@ -131,6 +132,11 @@ bool registry_tenant(struct registry *r, sv name, struct tenant **ret, struct er
 sv tenant_name(const struct tenant *t)
 {
     return t->name;
+}
+
+_Atomic int64_t *tenant_rate(struct tenant *t)
+{
+    return &t->rate_full_at;
 }
 
 struct counters *tenant_counters(struct tenant *t)

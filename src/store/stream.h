@@ -14,7 +14,7 @@
 
 struct tenant;
 
-struct stream { /* immutable after stream_get() returns it, but for last_used */
+struct stream { /* immutable after stream_get() returns it, but for the atomics */
     struct labels labels;
     uint64_t hash; /* labels_hash(): anybody can make it collide, so no table rests on it */
     sv text;   /* canonical labels */
@@ -22,6 +22,7 @@ struct stream { /* immutable after stream_get() returns it, but for last_used */
     struct tenant *tenant;
     uint32_t index;
     _Atomic int64_t last_used_mono_ns;
+    _Atomic int64_t rate_full_at; /* rate.h: per_stream_rate_limit */
 };
 
 struct registry;
@@ -33,6 +34,7 @@ void registry_free(struct registry *r);
 MUST_USE bool registry_tenant(struct registry *r, sv name, struct tenant **ret, struct err *e);
 struct tenant *registry_find(struct registry *r, sv name); /* NULL when it has never been seen */
 sv tenant_name(const struct tenant *t);
+_Atomic int64_t *tenant_rate(struct tenant *t); /* rate.h: ingestion_rate_mb */
 struct counters *tenant_counters(struct tenant *t); /* live as long as the tenant */
 
 /* `labels` sorted, unique. A new one is made within two bounds: `max_active` streams of the tenant used within the last hour

@@ -1,6 +1,7 @@
 /* wal.c - see wal.h.
  * Frame, LE: 0 version u8 | 1 type u8 | 2 codec u8 | 3 rules u8 | 4 payload bytes u32, uncompressed | 8 arrival ns i64
- * | 16 tenant bytes u16 | 18 zero u16 | 20 refused bytes u32 | 24 tenant | refused: varint gaps | payload */
+ * | 16 tenant bytes u16 | 18 zero u16 | 20 refused bytes u32 | 24 tenant | refused: varint gaps | payload
+ * Version 2, written only when lines were cut: 24 longest line u32 | 28 tenant and so on. */
 #include "store/wal.h"
 #include "base/endian.h"
 #include "base/varint.h"
@@ -8,7 +9,9 @@
 
 enum {
     WAL_VERSION = 1,
+    WAL_VERSION_CUT = 2,
     WAL_HEAD = 24,
+    WAL_HEAD_CUT = 28,
     WAL_PLAIN = 0,
     WAL_LZ4 = 1, /* a block */
     WAL_GZIP = 2,
@@ -77,12 +80,13 @@ bool wal_frame_write(const struct wal_frame *f, struct buf *head, struct buf *bo
         buf_put(&gaps, v, varint_put(v, f->refused.at[i] - last));
         last = f->refused.at[i];
     }
-    uint8_t h[WAL_HEAD] = {WAL_VERSION, (uint8_t)f->type, as, (uint8_t)f->rules};
+    uint8_t h[WAL_HEAD_CUT] = {f->cut ? WAL_VERSION_CUT : WAL_VERSION, (uint8_t)f->type, as, (uint8_t)f->rules};
     put_le32(h + 4, (uint32_t)f->payload.n);
     put_le64(h + 8, (uint64_t)f->arrived_wall_ns);
     put_le16(h + 16, (uint16_t)f->tenant.n);
     put_le32(h + 20, (uint32_t)gaps.n);
-    buf_put(head, h, sizeof h);
+    put_le32(h + 24, f->cut);
+    buf_put(head, h, f->cut ? WAL_HEAD_CUT : WAL_HEAD);
     buf_sv(head, f->tenant);
     buf_sv(head, buf_view(&gaps));
     if (!buf_ok(&gaps, e) || !buf_ok(head, e))
@@ -152,18 +156,20 @@ bool wal_frame_read(sv bytes, struct buf *body, struct wal_frame *ret, struct er
     const uint8_t *h = (const uint8_t *)bytes.p;
     if (bytes.n < WAL_HEAD)
         return err_set(e, ERR_CORRUPT, "log frame of %zu bytes", bytes.n);
-    if (h[0] != WAL_VERSION || (h[1] != WAL_OTLP && h[1] != WAL_LOKI))
+    if (h[0] < WAL_VERSION || h[0] > WAL_VERSION_CUT || (h[1] != WAL_OTLP && h[1] != WAL_LOKI))
         return err_set(e, ERR_UNSUPPORTED, "log frame of version %u, type %u: written by a newer release?", h[0], h[1]);
     uint32_t raw = get_le32(h + 4), n_gaps = get_le32(h + 20);
     uint16_t n_tenant = get_le16(h + 16);
-    if ((uint64_t)WAL_HEAD + n_tenant + n_gaps > bytes.n)
+    size_t head = h[0] == WAL_VERSION_CUT ? WAL_HEAD_CUT : WAL_HEAD;
+    if (head + n_tenant + n_gaps > bytes.n)
         return err_set(e, ERR_CORRUPT, "log frame: lengths pass its end");
     struct wal_frame f = {.type = h[1],
                           .rules = h[3],
                           .arrived_wall_ns = (int64_t)get_le64(h + 8),
-                          .tenant = sv_sub(bytes, WAL_HEAD, n_tenant)};
-    if (!refused_read(sv_sub(bytes, (size_t)WAL_HEAD + n_tenant, n_gaps), &f, e) ||
-        !payload_read(h[2], sv_from(bytes, (size_t)WAL_HEAD + n_tenant + n_gaps), raw, body, &f.payload, e)) {
+                          .cut = head == WAL_HEAD_CUT && bytes.n >= WAL_HEAD_CUT ? get_le32(h + 24) : 0,
+                          .tenant = sv_sub(bytes, head, n_tenant)};
+    if (!refused_read(sv_sub(bytes, head + n_tenant, n_gaps), &f, e) ||
+        !payload_read(h[2], sv_from(bytes, head + n_tenant + n_gaps), raw, body, &f.payload, e)) {
         wal_frame_done(&f);
         return false;
     }

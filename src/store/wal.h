@@ -11,6 +11,7 @@ enum wal_type { WAL_OTLP = 1, WAL_LOKI = 2 };
 struct wal_frame {
     enum wal_type type;
     unsigned rules;          /* RULE_* of ingest.h in force then */
+    uint32_t cut;            /* lines longer than this were cut; 0: none were */
     int64_t arrived_wall_ns; /* gives records without a time the same time again */
     sv tenant, payload;
     enum codec codec;        /* writing: not CODEC_NONE when the payload came compressed, */

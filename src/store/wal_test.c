@@ -95,9 +95,27 @@ TEST(newer_frames_are_told_from_damage)
     struct wal_frame f = {.type = WAL_OTLP, .tenant = SV("t"), .payload = SV("x")}, g;
     struct err e = {0};
     frame_bytes(&f, &b);
-    b.p[0] = 2;
+    b.p[0] = 3;
     CHECK(!wal_frame_read(buf_view(&b), &body, &g, &e));
-    CHECK_ERR(&e, ERR_UNSUPPORTED, "version 2");
+    CHECK_ERR(&e, ERR_UNSUPPORTED, "version 3");
+}
+
+TEST(a_frame_says_at_what_length_lines_were_cut)
+{
+    SCOPED(buf_done) struct buf b = {0};
+    SCOPED(buf_done) struct buf body = {0};
+    struct wal_frame f = {.type = WAL_LOKI, .tenant = SV("t"), .payload = SV("abc"), .cut = 70000}, g;
+    struct err e = {0};
+    frame_bytes(&f, &b);
+    REQUIRE_OK(wal_frame_read(buf_view(&b), &body, &g, &e), &e);
+    CHECK_EQ(g.cut, 70000);
+    CHECK_SV(g.tenant, SV("t"));
+    CHECK_SV(g.payload, SV("abc"));
+    wal_frame_done(&g);
+    for (size_t n = 0; n < b.n; n++) {
+        CHECK(!wal_frame_read(sv_sub(buf_view(&b), 0, n), &body, &g, &e));
+        CHECK_EQ(e.code, ERR_CORRUPT);
+    }
 }
 
 /* As release 0.1 writes it; every later release reads it. */
