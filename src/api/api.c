@@ -206,6 +206,7 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
     X(loki_api_v1_index_stats, "GET POST", "/loki/api/v1/index/stats", PARAMS, meta_index_stats)                 \
     X(loki_api_v1_format_query, "GET POST", "/loki/api/v1/format_query", OPEN | PARAMS, meta_format_query)       \
     X(loki_api_v1_status_buildinfo, "GET", "/loki/api/v1/status/buildinfo", OPEN, ops_buildinfo)                 \
+    X(config_tenant_v1_limits, "GET", "/config/tenant/v1/limits", 0, ops_tenant_limits)                         \
     X(ready, "GET", "/ready", OPEN, ops_ready)                                                                   \
     X(metrics, "GET", "/metrics", OPEN, ops_metrics)                                                             \
     X(flush, "GET POST", "/flush", OPEN, ops_flush)                                                              \

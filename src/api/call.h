@@ -46,4 +46,4 @@ call_fn push_otlp, push_loki, push_loki_legacy;
 call_fn query_range, query_instant;
 call_fn meta_labels, meta_label_values, meta_series, meta_index_stats, meta_format_query;
 call_fn deletes_any;
-call_fn ops_ready, ops_metrics, ops_buildinfo, ops_flush, ops_merge, ops_not_yet;
+call_fn ops_tenant_limits, ops_ready, ops_metrics, ops_buildinfo, ops_flush, ops_merge, ops_not_yet;

@@ -82,7 +82,9 @@ static void refuse(struct call *c, const struct err *e)
 
 static void add(struct call *c)
 {
-    struct delete_request rq = {.tenant = c->tenant, .created_ns = clock_wall_ns()};
+    struct delete_request rq = {.tenant = c->tenant,
+                                .created_ns = clock_wall_ns(),
+                                .hide_only = c->limits.deletion_mode == DELETION_FILTER_ONLY};
     struct logql_expr *x = NULL;
     struct err e = {0};
     struct arena a;
@@ -166,6 +168,10 @@ static void cancel(struct call *c)
 
 void deletes_any(struct call *c)
 {
+    if (c->limits.deletion_mode == DELETION_DISABLED) {
+        call_text(c, 403, SV("deletion is not available for this tenant\n"));
+        return;
+    }
     void (*work)(struct call *c) = sv_eq(c->req->method, SV("GET"))      ? list
                                    : sv_eq(c->req->method, SV("DELETE")) ? cancel
                                                                          : add;

@@ -29,6 +29,18 @@ void ops_buildinfo(struct call *c)
     call_reply(c, 200, "application/json", &out);
 }
 
+/* Names and values as the file of limits has them. */
+void ops_tenant_limits(struct call *c)
+{
+    struct buf out = {0};
+    for (const struct option *o = limits_options; o->name; o++) {
+        buf_fmt(&out, "%s: ", o->name);
+        option_print_value(o, &c->limits, &out);
+        buf_char(&out, '\n');
+    }
+    call_reply(c, 200, "text/plain; charset=utf-8", &out);
+}
+
 static void flush(struct call *c)
 {
     struct err e = {0};

@@ -219,6 +219,24 @@ static uint64_t span(int64_t start, int64_t end)
     return (uint64_t)end - (uint64_t)start;
 }
 
+static bool gone(const struct limits *lim, struct err *e)
+{
+    SCOPED(buf_done) struct buf b = {0};
+    print_duration_prometheus(lim->max_query_lookback, &b);
+    return err_set(e, ERR_INVALID, "this data is no longer available, it is past now - max_query_lookback (" SV_FMT ")",
+                   SV_ARG(buf_view(&b)));
+}
+
+/* Moves `start` up to where the tenant may look. */
+static bool look_back(const struct limits *lim, int64_t now_ns, int64_t *start, int64_t end, struct err *e)
+{
+    int64_t first;
+    if (lim->max_query_lookback <= 0 || __builtin_sub_overflow(now_ns, lim->max_query_lookback, &first))
+        return true;
+    *start = MAX(*start, first);
+    return end >= first || gone(lim, e);
+}
+
 static bool check_length(const struct limits *lim, int64_t start, int64_t end, struct err *e)
 {
     if (lim->max_query_length <= 0 || span(start, end) <= (uint64_t)lim->max_query_length)
@@ -237,8 +255,8 @@ bool params_bounds(const struct params *p, const struct limits *lim, int64_t now
     if (!read_bounds(p, now_ns, &start, &end, e))
         return false;
     if (end < start)
-        return err_set(e, ERR_INVALID, "this data is no longer available, it is past now - max_query_lookback (0s)");
-    if (!check_length(lim, start, end, e))
+        return gone(lim, e);
+    if (!look_back(lim, now_ns, &start, end, e) || !check_length(lim, start, end, e))
         return false;
     *ret_start = start;
     *ret_end = end;
@@ -299,7 +317,7 @@ bool params_range_query(const struct params *p, const struct limits *lim, int64_
         return false;
     if (q.interval_ns < 0)
         return err_set(e, ERR_INVALID, "interval must be >= 0");
-    if (!check_length(lim, q.start_ns, q.end_ns, e))
+    if (!look_back(lim, now_ns, &q.start_ns, q.end_ns, e) || !check_length(lim, q.start_ns, q.end_ns, e))
         return false;
     *ret = q;
     return true;
@@ -313,6 +331,8 @@ bool params_instant_query(const struct params *p, const struct limits *lim, int6
         !read_direction(p, &q.backward, e))
         return false;
     q.end_ns = q.start_ns;
+    if (!look_back(lim, now_ns, &q.start_ns, q.end_ns, e))
+        return false;
     *ret = q;
     return true;
 }

@@ -3,6 +3,7 @@
 #include "api/encode.h"
 #include "base/clock.h"
 #include "logql/logql.h"
+#include "logql/units.h"
 #include <inttypes.h>
 
 #define HEADER_FLAGS SV("x-loki-response-encoding-flags")
@@ -12,10 +13,27 @@ struct query_call { /* c->own */
     bool instant;
 };
 
+static bool check_measure(const struct limits *l, const struct logql_expr *x, struct err *e)
+{
+    struct logql_measure m = logql_measure(x);
+    if (l->max_streams_matchers_per_query && m.matchers > l->max_streams_matchers_per_query)
+        return err_set(e, ERR_LIMIT, "max streams matchers per query exceeded, matchers-count > limit (%zu > %" PRIu64 ")",
+                       m.matchers, l->max_streams_matchers_per_query);
+    if (l->max_query_range <= 0 || m.range_ns <= l->max_query_range)
+        return true;
+    SCOPED(buf_done) struct buf have = {0}, limit = {0};
+    print_duration_prometheus(m.range_ns, &have);
+    print_duration_prometheus(l->max_query_range, &limit);
+    return err_set(e, ERR_LIMIT, "[interval] value exceeds limit: [" SV_FMT "] > [" SV_FMT "]", SV_ARG(buf_view(&have)),
+                   SV_ARG(buf_view(&limit)));
+}
+
 /* Limits that depend on the kind of query, and what the frontend does to its range. */
 static bool prepare(struct call *c, const struct logql_expr *x, struct query_params *q, bool instant, struct err *e)
 {
     uint64_t max = c->limits.max_entries_limit_per_query;
+    if (!check_measure(&c->limits, x, e))
+        return false;
     if (logql_is_metric(x)) {
         if (!instant)
             params_align(q);

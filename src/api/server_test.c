@@ -822,3 +822,164 @@ TEST(deletes_that_are_refused)
     CHECK_REPLY(r, 204, "");
     stop();
 }
+
+/* ---- limits and tenants ---- */
+
+static void overrides(const char *text)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/limits.yaml", test_dir());
+    FILE *f = fopen(path, "w");
+    REQUIRE(f != NULL);
+    fputs(text, f);
+    fclose(f);
+    free(t.store_cfg.overrides.per_tenant_override_config);
+    t.store_cfg.overrides.per_tenant_override_config = sv_dup(sv_of(path));
+}
+
+#define AS(tenant) "X-Scope-OrgID: " tenant "\r\n"
+
+static struct reply ask_as(const char *tenant, const char *target)
+{
+    char headers[300];
+    snprintf(headers, sizeof headers, "X-Scope-OrgID: %s\r\n", tenant);
+    return ask("GET", target, headers, SV_NULL);
+}
+
+TEST(query_limits_are_the_tenants)
+{
+    defaults();
+    t.cfg.auth_enabled = true;
+    overrides("overrides:\n"
+              "  small:\n"
+              "    max_entries_limit_per_query: 5\n"
+              "    max_query_series: 1\n"
+              "    max_query_length: 1h\n"
+              "    max_query_range: 5m\n"
+              "    max_streams_matchers_per_query: 1\n"
+              "  recent: {max_query_lookback: 1d}\n"
+              "  slow: {query_timeout: 1ns}\n");
+    REQUIRE(start());
+    push_line(AS("small"), "web", "a");
+    push_line(AS("small"), "db", "b");
+    push_line(AS("big"), "web", "a");
+    push_line(AS("big"), "db", "b");
+    push_line(AS("slow"), "web", "a");
+    static const struct {
+        const char *target, *want;
+    } cases[] = {
+        {"/loki/api/v1/query_range?query=" WEB "&start=1700000000&end=1700001000&limit=6",
+         "max entries limit per query exceeded, limit > max_entries_limit_per_query (6 > 5)"},
+        {"/loki/api/v1/query?query=count_over_time(%7Bapp%3D~%22.%2B%22%7D%5B1m%5D)&time=1700000010",
+         "maximum number of series (1) reached for a single query"},
+        {"/loki/api/v1/query_range?query=" WEB "&start=1700000000&end=1700004000",
+         "the query time range exceeds the limit (query length: 1h6m40s, limit: 1h)"},
+        {"/loki/api/v1/labels?start=1700000000&end=1700004000", "the query time range exceeds the limit"},
+        {"/loki/api/v1/query?query=count_over_time(" WEB "%5B6m%5D)%2B1&time=1700000010",
+         "[interval] value exceeds limit: [6m] > [5m]"},
+        {"/loki/api/v1/query_range?query=%7Bapp%3D%22web%22%2Cx%3D%22%22%7D&start=1700000000&end=1700001000",
+         "max streams matchers per query exceeded, matchers-count > limit (2 > 1)"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct reply r = ask_as("small", cases[i].target);
+        CHECK_HAS(r, 400, cases[i].want);
+        r = ask_as("big", cases[i].target);
+        CHECK_EQ(r.status, 200);
+    }
+    struct reply r = ask_as("recent", "/loki/api/v1/query_range?query=" WEB "&start=1700000000&end=1700001000");
+    CHECK_HAS(r, 400, "this data is no longer available, it is past now - max_query_lookback (1d)");
+    r = ask_as("recent", "/loki/api/v1/series?start=1700000000&end=1700001000");
+    CHECK_HAS(r, 400, "max_query_lookback (1d)");
+    r = ask_as("recent", "/loki/api/v1/query?query=count_over_time(" WEB "%5B5m%5D)&time=1700000010");
+    CHECK_HAS(r, 400, "max_query_lookback (1d)");
+    r = ask_as("recent", "/loki/api/v1/labels?since=700h"); /* moved up to a day ago */
+    CHECK_EQ(r.status, 200);
+    r = ask_as("slow", "/loki/api/v1/query?query=count_over_time(" WEB "%5B5m%5D)&time=1700000010");
+    CHECK_EQ(r.status, 504);
+    r = ask_as("small", "/config/tenant/v1/limits");
+    CHECK_HAS(r, 200, "max_query_series: 1\n");
+    CHECK_HAS(r, 200, "deletion_mode: filter-and-delete\n");
+    r = ask_as("big", "/config/tenant/v1/limits");
+    CHECK_HAS(r, 200, "max_query_series: 500\n");
+    stop();
+}
+
+TEST(tenants_see_and_delete_their_own)
+{
+    defaults();
+    t.cfg.auth_enabled = true;
+    overrides("overrides:\n  hide: {deletion_mode: filter-only}\n  no: {deletion_mode: disabled}\n");
+    REQUIRE(start());
+    struct buf otlp = {0};
+    otlp_record(&otlp, "api", 1700000000 * NS_PER_S, SV("theirs over OTLP"));
+    static const char *const tenants[] = {"a", "b", "hide", "no"};
+    for (size_t i = 0; i < ARRAY_LEN(tenants); i++) {
+        char headers[100], app[20];
+        snprintf(headers, sizeof headers, "X-Scope-OrgID: %s\r\n", tenants[i]);
+        snprintf(app, sizeof app, "app-%s", tenants[i]);
+        push_line(headers, app, "line");
+        snprintf(headers, sizeof headers, PROTOBUF "X-Scope-OrgID: %s\r\n", tenants[i]);
+        if (i == 1) {
+            struct reply r = ask("POST", "/otlp/v1/logs", headers, buf_view(&otlp));
+            CHECK_REPLY(r, 204, "");
+        }
+    }
+    buf_done(&otlp);
+#define RANGE "start=1700000000&end=1700001000"
+#define ANY "%7Bservice_name%3D~%22.%2B%22%7D"
+    struct reply r = ask_as("a", "/loki/api/v1/label/service_name/values?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[\"app-a\"]}\n");
+    r = ask_as("b", "/loki/api/v1/label/service_name/values?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[\"api\",\"app-b\"]}\n");
+    r = ask_as("a", "/loki/api/v1/series?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[{\"app\":\"app-a\",\"service_name\":\"app-a\"}]}\n");
+    r = ask_as("a", "/loki/api/v1/index/stats?query=" ANY "&" RANGE);
+    CHECK_HAS(r, 200, "{\"streams\":1,");
+    r = ask_as("a", "/loki/api/v1/query_range?query=" ANY "&" RANGE);
+    CHECK(sv_find(r.body, SV("app-a")) != SV_NPOS && sv_find(r.body, SV("app-b")) == SV_NPOS);
+    r = ask("GET", "/loki/api/v1/query_range?query=" ANY "&" RANGE, "", SV_NULL);
+    CHECK_REPLY(r, 401, "no org id");
+    r = ask("POST", "/loki/api/v1/delete?query=" ANY "&start=1699999999", "", SV_NULL);
+    CHECK_REPLY(r, 401, "no org id");
+    r = ask("POST", "/loki/api/v1/delete?query=" ANY "&start=1699999999", AS("a"), SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask("POST", "/loki/api/v1/delete?query=" ANY "&start=1699999999", AS("hide"), SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask("POST", "/loki/api/v1/delete?query=" ANY "&start=1699999999", AS("no"), SV_NULL);
+    CHECK_REPLY(r, 403, "deletion is not available for this tenant\n");
+    r = ask_as("a", "/loki/api/v1/index/stats?query=" ANY "&" RANGE);
+    CHECK_HAS(r, 200, "{\"streams\":0,");
+    r = ask_as("a", "/loki/api/v1/series?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[]}\n");
+    r = ask_as("b", "/loki/api/v1/index/stats?query=" ANY "&" RANGE);
+    CHECK_HAS(r, 200, "{\"streams\":2,");
+    r = ask_as("no", "/loki/api/v1/index/stats?query=" ANY "&" RANGE);
+    CHECK_HAS(r, 200, "{\"streams\":1,");
+    r = ask_as("b", "/loki/api/v1/delete");
+    CHECK_REPLY(r, 200, "[]\n");
+    r = ask("DELETE", "/loki/api/v1/delete?request_id=00000001", AS("b"), SV_NULL);
+    CHECK_EQ(r.status, 404);
+    r = ask("DELETE", "/loki/api/v1/delete?request_id=00000001", AS("a"), SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask_as("a", "/loki/api/v1/index/stats?query=" ANY "&" RANGE);
+    CHECK_HAS(r, 200, "{\"streams\":1,");
+    stop();
+}
+
+TEST(rates_are_answered_with_429)
+{
+    defaults();
+    t.store_cfg.limits.ingestion_rate_mb = 10.0 / 1048576;
+    REQUIRE(start());
+    struct reply r = ask("POST", "/loki/api/v1/push", JSON,
+                         SV("{\"streams\":[{\"stream\":{\"a\":\"b\"},\"values\":[[\"1700000000000000000\",\"a line of more than fifteen\"]]}]}"));
+    CHECK_HAS(r, 429, "Ingestion rate limit exceeded for user fake (limit: 10 bytes/sec) while attempting to ingest '1' lines totaling '27' bytes");
+    CHECK(has_line(r.head, "retry-after: 1"));
+    struct buf b = {0};
+    otlp_record(&b, "rate", 1700000000 * NS_PER_S, SV("a line of more than fifteen"));
+    r = ask("POST", "/otlp/v1/logs", PROTOBUF, buf_view(&b));
+    CHECK_HAS(r, 429, "Ingestion rate limit exceeded");
+    buf_done(&b);
+    CHECK_EQ(entries_of("rate"), 0);
+    stop();
+}

@@ -19,6 +19,12 @@ MUST_USE bool logql_parse_selector(sv text, bool allow_empty, struct arena *a, s
 void logql_free_matchers(struct matcher *m, size_t n);
 void logql_print(const struct logql_expr *x, struct buf *out); /* canonical one-line text */
 
+struct logql_measure {
+    size_t matchers;  /* of the selector with the most */
+    int64_t range_ns; /* the longest [range] */
+};
+struct logql_measure logql_measure(const struct logql_expr *x);
+
 struct delete_request;
 /* The matchers and filters of *ret, from a query that is a selector and line filters alone; else ERR_UNSUPPORTED. They point
  * into x and `a`. */

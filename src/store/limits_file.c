@@ -74,7 +74,10 @@ static bool read_rule(struct file *f, const struct yaml *y, struct retention_rul
         return fail_at(f, period);
     if (r->period_ns && r->period_ns < RETENTION_MIN)
         return fail(f, period, "'period' must be at least 24h, or 0 for ever");
-    return matchers_parse(selector->text, &f->t->a, &r->matchers, &r->n_matchers, f->e) || fail_at(f, selector);
+    sv text = arena_sv(&f->t->a, selector->text); /* matchers point into it */
+    if (!text.p)
+        return err_nomem(f->e);
+    return matchers_parse(text, &f->t->a, &r->matchers, &r->n_matchers, f->e) || fail_at(f, selector);
 }
 
 static bool read_rules(struct file *f, const struct yaml *y, struct tenant_limits *t)
