@@ -9,10 +9,15 @@
 
 #define PUSH_QUEUE_MAX 1024
 #define TENANT_MAX 150
+enum { TENANTS_MAX = 100 };
+
+enum { OPEN = 1 /* needs no tenant */, PARAMS = 2 /* read the parameters first */, TENANTS = 4 /* there may be several */ };
 
 const struct option api_options[] = {
     OPT(BOOL, struct api_config, auth_enabled, "false",
         "require the tenant in the header X-Scope-OrgID; otherwise every request is tenant fake"),
+    OPT(BOOL, struct api_config, multi_tenant_queries_enabled, "false",
+        "let queries name several tenants, \"a|b\"; series then have the label __tenant_id__"),
     OPT(BYTES, struct api_config, max_recv_msg_size, "100MiB", "largest push body as sent"),
     OPT(BYTES, struct api_config, max_decompressed_size, "100MiB", "largest push body after decompression"),
     OPT(BYTES, struct api_config, max_query_memory, "256MiB", "memory one query may use; 0: no cap"),
@@ -139,13 +144,8 @@ static bool tenant_char(char c)
            (c && strchr("!-_.*'()", c) != NULL);
 }
 
-/* 0, or the status to answer with. */
-static int find_tenant(struct call *c, struct err *e)
+static int check_tenant(sv id, struct err *e)
 {
-    c->tenant = STORE_TENANT_SINGLE;
-    if (!c->api->cfg.auth_enabled)
-        return 0;
-    sv id = http_header(c->req, SV("x-scope-orgid"));
     if (!id.n)
         return err_set(e, ERR_INVALID, "no org id"), 401;
     if (id.n > TENANT_MAX)
@@ -156,13 +156,78 @@ static int find_tenant(struct call *c, struct err *e)
                            id.p[i] >= 0x20 && id.p[i] < 0x7f ? id.p[i] : '?'), 400;
     if (sv_eq(id, SV(".")) || sv_eq(id, SV("..")))
         return err_set(e, ERR_INVALID, "tenant ID is '.' or '..'"), 400;
-    c->tenant = id;
     return 0;
 }
 
-/* ---- routes ---- */
+/* "b|a|b" as "a|b", in *ret; every name is checked. */
+static int tenant_list_of(struct call *c, sv ids, sv *ret, struct err *e)
+{
+    sv at[TENANTS_MAX];
+    size_t n = 0;
+    for (bool more = true; more;) {
+        more = sv_find_char(ids, '|') != SV_NPOS;
+        sv id = more ? sv_cut(&ids, '|') : ids;
+        int status = check_tenant(id, e);
+        if (status)
+            return status;
+        size_t i = n;
+        while (i > 0 && sv_cmp(at[i - 1], id) > 0)
+            i--;
+        if (i > 0 && sv_eq(at[i - 1], id))
+            continue;
+        if (n == TENANTS_MAX)
+            return err_set(e, ERR_LIMIT, "a query names more than %d tenants", TENANTS_MAX), 400;
+        memmove(&at[i + 1], &at[i], (n - i) * sizeof *at);
+        at[i] = id;
+        n++;
+    }
+    struct buf b = {0};
+    for (size_t i = 0; i < n; i++) {
+        buf_sv(&b, i ? SV("|") : SV(""));
+        buf_sv(&b, at[i]);
+    }
+    *ret = arena_sv(c->req->arena, buf_view(&b));
+    buf_done(&b);
+    return ret->p ? 0 : (err_nomem(e), 503);
+}
 
-enum { OPEN = 1 /* needs no tenant */, PARAMS = 2 /* read the parameters first */ };
+/* 0, or the status to answer with. */
+static int find_tenant(struct call *c, unsigned flags, struct err *e)
+{
+    c->tenant = STORE_TENANT_SINGLE;
+    if (!c->api->cfg.auth_enabled)
+        return 0;
+    c->tenant = http_header(c->req, SV("x-scope-orgid"));
+    if (!c->api->cfg.multi_tenant_queries_enabled || sv_find_char(c->tenant, '|') == SV_NPOS)
+        return check_tenant(c->tenant, e);
+    int status = tenant_list_of(c, c->tenant, &c->tenant, e);
+    if (!status && !(flags & TENANTS) && sv_find_char(c->tenant, '|') != SV_NPOS)
+        return err_set(e, ERR_INVALID, "multiple org IDs present"), 400;
+    return status;
+}
+
+/* The stricter of two limits of which 0 is none. */
+#define STRICTER(field) l->field = !l->field || !more.field ? MAX(l->field, more.field) : MIN(l->field, more.field)
+
+/* Of several tenants the strictest counts. */
+static void find_limits(struct call *c)
+{
+    sv rest = c->tenant;
+    struct limits *l = &c->limits, more;
+    store_limits(c->api->st, sv_cut(&rest, '|'), l);
+    while (rest.n) {
+        store_limits(c->api->st, sv_cut(&rest, '|'), &more);
+        STRICTER(max_entries_limit_per_query);
+        STRICTER(max_query_series);
+        STRICTER(max_streams_matchers_per_query);
+        STRICTER(max_query_length);
+        STRICTER(max_query_lookback);
+        STRICTER(max_query_range);
+        STRICTER(query_timeout);
+    }
+}
+
+/* ---- routes ---- */
 
 static void begin(struct api *api, struct http_exchange *x, const char *route, unsigned flags, call_fn *fn)
 {
@@ -181,9 +246,9 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
     c->inflight = metrics_get(api->metrics, METRIC_GAUGE, "loki_inflight_requests", "Current number of inflight requests.",
                               (const char *[]){"route", route, NULL});
     metric_add(c->inflight, 1);
-    int status = flags & OPEN ? 0 : find_tenant(c, &e);
+    int status = flags & OPEN ? 0 : find_tenant(c, flags, &e);
     if (!status)
-        store_limits(api->st, c->tenant.p ? c->tenant : STORE_TENANT_SINGLE, &c->limits);
+        find_limits(c);
     if (!status && flags & PARAMS && !params_read(req, req->arena, &c->params, &e))
         status = 400;
     if (status)
@@ -197,16 +262,16 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
     X(otlp_v1_logs, "POST", "/otlp/v1/logs", 0, push_otlp)                                                       \
     X(loki_api_v1_push, "POST", "/loki/api/v1/push", 0, push_loki)                                               \
     X(api_prom_push, "POST", "/api/prom/push", 0, push_loki_legacy)                                              \
-    X(loki_api_v1_query_range, "GET POST", "/loki/api/v1/query_range", PARAMS, query_range)                      \
-    X(loki_api_v1_query, "GET POST", "/loki/api/v1/query", PARAMS, query_instant)                                \
-    X(loki_api_v1_labels, "GET POST", "/loki/api/v1/labels", PARAMS, meta_labels)                                \
-    X(loki_api_v1_label, "GET POST", "/loki/api/v1/label", PARAMS, meta_labels)                                  \
-    X(loki_api_v1_label_name_values, "GET POST", "/loki/api/v1/label/*/values", PARAMS, meta_label_values)       \
-    X(loki_api_v1_series, "GET POST", "/loki/api/v1/series", PARAMS, meta_series)                                \
-    X(loki_api_v1_index_stats, "GET POST", "/loki/api/v1/index/stats", PARAMS, meta_index_stats)                 \
+    X(loki_api_v1_query_range, "GET POST", "/loki/api/v1/query_range", PARAMS | TENANTS, query_range)            \
+    X(loki_api_v1_query, "GET POST", "/loki/api/v1/query", PARAMS | TENANTS, query_instant)                      \
+    X(loki_api_v1_labels, "GET POST", "/loki/api/v1/labels", PARAMS | TENANTS, meta_labels)                      \
+    X(loki_api_v1_label, "GET POST", "/loki/api/v1/label", PARAMS | TENANTS, meta_labels)                        \
+    X(loki_api_v1_label_name_values, "GET POST", "/loki/api/v1/label/*/values", PARAMS | TENANTS, meta_label_values) \
+    X(loki_api_v1_series, "GET POST", "/loki/api/v1/series", PARAMS | TENANTS, meta_series)                      \
+    X(loki_api_v1_index_stats, "GET POST", "/loki/api/v1/index/stats", PARAMS | TENANTS, meta_index_stats)       \
     X(loki_api_v1_format_query, "GET POST", "/loki/api/v1/format_query", OPEN | PARAMS, meta_format_query)       \
     X(loki_api_v1_status_buildinfo, "GET", "/loki/api/v1/status/buildinfo", OPEN, ops_buildinfo)                 \
-    X(config_tenant_v1_limits, "GET", "/config/tenant/v1/limits", 0, ops_tenant_limits)                         \
+    X(config_tenant_v1_limits, "GET", "/config/tenant/v1/limits", 0, ops_tenant_limits)                          \
     X(ready, "GET", "/ready", OPEN, ops_ready)                                                                   \
     X(metrics, "GET", "/metrics", OPEN, ops_metrics)                                                             \
     X(flush, "GET POST", "/flush", OPEN, ops_flush)                                                              \
@@ -218,7 +283,7 @@ static void begin(struct api *api, struct http_exchange *x, const char *route, u
     X(loki_api_v1_detected_field_values, "GET POST", "/loki/api/v1/detected_field/*/values", OPEN, ops_not_yet)  \
     X(loki_api_v1_patterns, "GET POST", "/loki/api/v1/patterns", OPEN, ops_not_yet)                              \
     X(loki_api_v1_tail, "GET", "/loki/api/v1/tail", OPEN, ops_not_yet)                                           \
-    X(loki_api_v1_delete, "GET POST PUT DELETE", "/loki/api/v1/delete", PARAMS, deletes_any)                       \
+    X(loki_api_v1_delete, "GET POST PUT DELETE", "/loki/api/v1/delete", PARAMS, deletes_any)                     \
     X(loki_api_v1_rules, "GET POST DELETE", "/loki/api/v1/rules/**", OPEN, ops_not_yet)                          \
     X(prometheus_api_v1_rules, "GET", "/prometheus/api/v1/*", OPEN, ops_not_yet)
 

@@ -9,6 +9,7 @@
 struct api;
 
 struct api_config { /* filled from api_options */
+    bool multi_tenant_queries_enabled; /* X-Scope-OrgID may be "a|b" for queries */
     bool auth_enabled;               /* X-Scope-OrgID required; otherwise every request is tenant "fake" */
     uint64_t max_recv_msg_size;      /* push body as sent */
     uint64_t max_decompressed_size;  /* and decompressed */

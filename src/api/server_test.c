@@ -841,7 +841,7 @@ static void overrides(const char *text)
 
 static struct reply ask_as(const char *tenant, const char *target)
 {
-    char headers[300];
+    char headers[1000];
     snprintf(headers, sizeof headers, "X-Scope-OrgID: %s\r\n", tenant);
     return ask("GET", target, headers, SV_NULL);
 }
@@ -981,5 +981,68 @@ TEST(rates_are_answered_with_429)
     CHECK_HAS(r, 429, "Ingestion rate limit exceeded");
     buf_done(&b);
     CHECK_EQ(entries_of("rate"), 0);
+    stop();
+}
+
+TEST(queries_over_several_tenants)
+{
+    defaults();
+    t.cfg.auth_enabled = t.cfg.multi_tenant_queries_enabled = true;
+    overrides("overrides:\n  b: {max_entries_limit_per_query: 50}\n  c: {max_entries_limit_per_query: 70}\n");
+    REQUIRE(start());
+    push_line(AS("a"), "web", "from a");
+    push_line(AS("b"), "web", "from b");
+    push_line(AS("c"), "db", "from c");
+    struct buf odd = {0};
+    buf_sv(&odd, SV("{\"streams\":[{\"stream\":{\"app\":\"odd\",\"__tenant_id__\":\"x\"},\"values\":[[\"1700000000000000000\",\"odd\"]]}]}"));
+    struct reply r = ask("POST", "/loki/api/v1/push", JSON AS("c"), buf_view(&odd));
+    CHECK_REPLY(r, 204, "");
+    buf_done(&odd);
+    r = ask_as("b|a|b", "/loki/api/v1/series?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[{\"__tenant_id__\":\"a\",\"app\":\"web\",\"service_name\":\"web\"},"
+                        "{\"__tenant_id__\":\"b\",\"app\":\"web\",\"service_name\":\"web\"}]}\n");
+    r = ask_as("a|b|c|nobody", "/loki/api/v1/label/__tenant_id__/values?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[\"a\",\"b\",\"c\"]}\n");
+    r = ask_as("a|c", "/loki/api/v1/labels?" RANGE);
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[\"__tenant_id__\",\"app\",\"original___tenant_id__\",\"service_name\"]}\n");
+    r = ask_as("a|b", "/loki/api/v1/query_range?query=" WEB "&direction=forward&limit=50&" RANGE);
+    CHECK_HAS(r, 200, "\"__tenant_id__\":\"a\"");
+    CHECK_HAS(r, 200, "from a");
+    CHECK_HAS(r, 200, "from b");
+    r = ask_as("a|b|c", "/loki/api/v1/query_range?query=%7B__tenant_id__%3D~%22b%7Cc%22%7D%7C%3D%22from%22&limit=50&" RANGE);
+    CHECK(sv_find(r.body, SV("from a")) == SV_NPOS && sv_find(r.body, SV("from b")) != SV_NPOS && sv_find(r.body, SV("from c")) != SV_NPOS);
+    r = ask_as("a|b|c", "/loki/api/v1/query?query=sum%20by(__tenant_id__)(count_over_time(%7Bapp%3D~%22.%2B%22%7D%5B1m%5D))&time=1700000010");
+    CHECK_HAS(r, 200, "{\"metric\":{\"__tenant_id__\":\"c\"},\"value\":[1700000010,\"2\"]}");
+    r = ask_as("c|b|a", "/loki/api/v1/query_range?query=" WEB "&limit=51&" RANGE); /* the strictest limit counts */
+    CHECK_HAS(r, 400, "(51 > 50)");
+    r = ask("POST", "/loki/api/v1/delete?query=" WEB "&start=1699999999", AS("b"), SV_NULL);
+    CHECK_REPLY(r, 204, "");
+    r = ask_as("a|b", "/loki/api/v1/index/stats?query=" ANY "&" RANGE);
+    CHECK_HAS(r, 200, "{\"streams\":1,");
+    r = ask_as("a|a", "/loki/api/v1/series?" RANGE); /* one */
+    CHECK_REPLY(r, 200, "{\"status\":\"success\",\"data\":[{\"app\":\"web\",\"service_name\":\"web\"}]}\n");
+    static const struct {
+        const char *method, *target, *headers, *want;
+    } refused[] = {
+        {"POST", "/loki/api/v1/push", JSON AS("a|b"), "multiple org IDs present"},
+        {"POST", "/loki/api/v1/delete?query=" WEB "&start=1699999999", AS("a|b"), "multiple org IDs present"},
+        {"GET", "/loki/api/v1/series", AS("a|"), "no org id"},
+        {"GET", "/loki/api/v1/series", AS("a|b/c"), "tenant ID 'b/c' contains unsupported character '/'"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        r = ask(refused[i].method, refused[i].target, refused[i].headers, SV("{}"));
+        CHECK_HAS(r, i == 2 ? 401 : 400, refused[i].want);
+    }
+    char many[800] = "t0";
+    for (size_t i = 1; i < 101; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), "|t%zu", i);
+    r = ask_as(many, "/loki/api/v1/series");
+    CHECK_EQ(r.status, 400);
+    stop();
+    defaults();
+    t.cfg.auth_enabled = true;
+    REQUIRE(start());
+    r = ask_as("a|b", "/loki/api/v1/series");
+    CHECK_HAS(r, 400, "tenant ID 'a|b' contains unsupported character '|'");
     stop();
 }

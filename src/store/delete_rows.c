@@ -112,7 +112,20 @@ struct hidden {
     struct stream_deletes of[]; /* by rank */
 };
 
-bool hidden_make(const struct deletes *d, struct stream *const *streams, size_t n, int64_t start_ns, int64_t end_ns,
+/* "a|b" */
+static bool in_list(sv tenants, sv tenant)
+{
+    while (tenants.n) {
+        bool more = sv_find_char(tenants, '|') != SV_NPOS;
+        if (sv_eq(more ? sv_cut(&tenants, '|') : tenants, tenant))
+            return true;
+        if (!more)
+            return false;
+    }
+    return !tenant.n;
+}
+
+bool hidden_make(const struct deletes *d, sv tenants, struct stream *const *streams, size_t n, int64_t start_ns, int64_t end_ns,
                  struct hidden **ret, struct err *e)
 {
     *ret = NULL;
@@ -122,8 +135,8 @@ bool hidden_make(const struct deletes *d, struct stream *const *streams, size_t 
     if (!mine)
         return err_nomem(e);
     mine->n = 0;
-    for (size_t i = 0; i < d->n; i++) /* one scan is of one tenant */
-        if (tombstone_in_range(d->at[i], start_ns, end_ns - 1) && sv_eq(d->at[i]->tenant, tenant_name(streams[0]->tenant)))
+    for (size_t i = 0; i < d->n; i++)
+        if (tombstone_in_range(d->at[i], start_ns, end_ns - 1) && in_list(tenants, d->at[i]->tenant))
             mine->at[mine->n++] = d->at[i];
     struct hidden *h = mine->n ? calloc(1, sizeof *h + n * sizeof *h->of) : NULL;
     bool ok = h || !mine->n || err_nomem(e), any = false;

@@ -79,8 +79,8 @@ bool deletes_concern_part(const struct deletes *d, const struct part *p);
 
 /* A scan's rows. */
 struct hidden;
-/* *ret NULL: nothing of these streams and times is deleted. by rank: streams[i] has rank i. */
-MUST_USE bool hidden_make(const struct deletes *d, struct stream *const *streams, size_t n, int64_t start_ns, int64_t end_ns,
+/* Streams of these tenants ("a|b"), by rank. *ret NULL: nothing of these streams and times is deleted. */
+MUST_USE bool hidden_make(const struct deletes *d, sv tenants, struct stream *const *streams, size_t n, int64_t start_ns, int64_t end_ns,
                           struct hidden **ret, struct err *e);
 void hidden_free(struct hidden *h); /* NULL is fine */
 const struct stream_deletes *hidden_of(const struct hidden *h, uint32_t rank); /* NULL: nothing of this stream */

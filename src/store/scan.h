@@ -44,7 +44,7 @@ enum { SCAN_LINES = 1, SCAN_METADATA = 2, SCAN_LENGTHS = 4 }; /* wanted columns;
 enum { SCAN_MAX_KEYS = 64 };                /* keys and key filters together */
 
 struct scan_request {
-    sv tenant;
+    sv tenant; /* or several, "a|b": their streams have the label __tenant_id__, too */
     const struct matcher *matchers;
     size_t n_matchers;
     int64_t start_ns, end_ns; /* start <= ts < end */

@@ -238,7 +238,7 @@ static bool make_room(struct plan *pl, struct err *e)
         if (!(pl->hands[i].shown = calloc(pl->choice.n + 1, sizeof(bool))))
             return err_nomem(e);
     for (size_t i = 0; i < pl->choice.n; i++)
-        pl->info[i] = (struct stream_info){pl->choice.streams[i]->labels, pl->choice.streams[i]->hash, (uint32_t)i};
+        pl->info[i] = (struct stream_info){pl->choice.labels[i], stream_choice_hash(&pl->choice, i), (uint32_t)i};
     return true;
 }
 
@@ -251,7 +251,7 @@ bool plan_make(struct plan *pl, struct store *st, const struct scan_request *rq,
     /* the view first: a stream its rows belong to is then known to the registry */
     bool ok = add_names(pl, e) && store_view_take(st, &pl->view, e) &&
               stream_choice_make(st, rq->tenant, rq->matchers, rq->n_matchers, &pl->choice, e) && make_room(pl, e) &&
-              hidden_make(pl->view.deletes, pl->choice.streams, pl->choice.n, rq->start_ns, rq->end_ns, &pl->hidden, e);
+              hidden_make(pl->view.deletes, rq->tenant, pl->choice.streams, pl->choice.n, rq->start_ns, rq->end_ns, &pl->hidden, e);
     pl->stats.streams = pl->choice.n;
     if (!ok || !pl->choice.n || rq->start_ns >= rq->end_ns)
         return ok;

@@ -50,7 +50,7 @@ bool store_series(struct store *st, sv tenant, const struct matcher *m, size_t n
         mark_present(&v, &c, start_ns, end_ns, present);
     for (size_t i = 0; more && i < c.n; i++)
         if (present[i])
-            more = fn(ctx, c.streams[i]->labels);
+            more = fn(ctx, c.labels[i]);
     bool ok = present || err_nomem(e);
     free(present);
     stream_choice_done(&c);

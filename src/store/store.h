@@ -70,6 +70,8 @@ struct log_sink store_sink(struct store *st);
 /* What the tenant may do at this moment. */
 void store_limits(struct store *st, sv tenant, struct limits *ret);
 
+/* Reading. `tenant` may name several, "a|b": their streams then have the label __tenant_id__ beside their own. */
+
 /* Streams of a tenant that match and have entries in start <= ts < end (block granularity: may return a little more).
  * n_matchers 0: all. Calls fn in label order; fn returns false to stop. The views live during the call only. */
 MUST_USE bool store_series(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers, int64_t start_ns,

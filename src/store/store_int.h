@@ -94,16 +94,27 @@ struct store_view {
 MUST_USE bool store_view_take(struct store *st, struct store_view *ret, struct err *e);
 void store_view_done(struct store_view *v);
 
-/* A tenant's streams that match, sorted by labels. */
+/* The streams of a tenant, or of several ("a|b"), that match, sorted by labels. Those of several have the label __tenant_id__ beside
+ * their own, for matchers, too. */
+struct tenant_ranks {
+    struct tenant *tenant;
+    uint32_t *rank;  /* by stream index: place in `streams`, or NO_RANK */
+    uint32_t n_rank; /* streams made later have no place */
+};
 struct stream_choice {
     struct stream **streams;
     size_t n;
-    uint32_t *rank;    /* by stream index: place in `streams`, or NO_RANK */
-    uint32_t n_rank;   /* streams made later have no place */
-    int64_t *shown_from; /* by rank: rows before are past their period; NULL: none are */
-    struct tenant *tenant;
+    struct labels *labels; /* of each, as it is shown */
+    int64_t *shown_from;   /* of each: rows before are past their period; NULL: none are */
+    struct tenant_ranks *of;
+    size_t n_of;
+    struct arena a; /* labels made for the purpose */
 };
 #define NO_RANK UINT32_MAX
+static inline uint64_t stream_choice_hash(const struct stream_choice *c, size_t i)
+{
+    return c->labels[i].at == c->streams[i]->labels.at ? c->streams[i]->hash : labels_hash(c->labels[i]);
+}
 MUST_USE bool stream_choice_make(struct store *st, sv tenant, const struct matcher *m, size_t n_matchers,
                                  struct stream_choice *ret, struct err *e);
 void stream_choice_done(struct stream_choice *c);
@@ -114,5 +125,8 @@ static inline int64_t stream_from(const struct stream_choice *c, uint32_t rank, 
 }
 static inline uint32_t stream_rank(const struct stream_choice *c, const struct stream *s)
 {
-    return s->tenant == c->tenant && s->index < c->n_rank ? c->rank[s->index] : NO_RANK;
+    for (size_t i = 0; i < c->n_of; i++)
+        if (s->tenant == c->of[i].tenant)
+            return s->index < c->of[i].n_rank ? c->of[i].rank[s->index] : NO_RANK;
+    return NO_RANK;
 }
