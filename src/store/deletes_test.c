@@ -13,7 +13,7 @@ static uint64_t delete_web(struct fixture *f, int64_t start, int64_t end, const 
 {
     struct matcher m = EQ("service_name", "web");
     struct delete_request rq = {.tenant = SV("fake"), .query = SV("{service_name=\"web\"}"), .matchers = &m, .n_matchers = 1,
-                                .filters = filters, .n_filters = n, .start_ns = start, .end_ns = end, .created_ns = 1000};
+                                .filters = filters, .n_filters = n, .start_ns = start, .end_ns = end, .created_ns = clock_wall_ns()};
     struct err e = {0};
     uint64_t id = 0;
     CHECK_OK(store_delete(f->st, &rq, &id, &e), &e);
@@ -231,9 +231,10 @@ TEST(once_removal_may_have_begun_cancelling_needs_force)
     struct fixture f;
     struct err e = {0};
     fixture_config(&f);
+    f.cfg.delete_request_cancel_period = 0;
     REQUIRE(fixture_open(&f));
     push_lines(&f, "web", 1, 2);
-    uint64_t id = delete_web(&f, 1, 1, NULL, 0); /* created_ns 1000: long ago */
+    uint64_t id = delete_web(&f, 1, 1, NULL, 0);
     struct deletes *due = deletes_due(f.st);
     REQUIRE(due != NULL);
     CHECK_EQ(deletes_last(due), id);
@@ -245,39 +246,98 @@ TEST(once_removal_may_have_begun_cancelling_needs_force)
     fixture_done(&f);
 }
 
-/* What a merge does, done by hand: rows through deletes_hide(), parts that say so. */
-TEST(a_part_that_went_through_it_is_not_concerned)
+static void merge(struct fixture *f)
+{
+    struct err e = {0};
+    CHECK_OK(store_merge(f->st, false, &e), &e);
+}
+
+static uint64_t rows_on_disk(struct fixture *f)
+{
+    uint64_t n = 0;
+    LOCK_SCOPED(&f->st->head.mu);
+    for (size_t i = 0; i < f->st->parts.parts.n; i++)
+        n += f->st->parts.parts.at[i]->rows;
+    return n;
+}
+
+TEST(due_requests_are_carried_out_when_parts_are_written_again)
+{
+    static const sv text[] = {SV("1")};
+    struct fixture f;
+    fixture_config(&f);
+    f.cfg.delete_request_cancel_period = 0;
+    REQUIRE(fixture_open(&f));
+    push_lines(&f, "web", 1, 20);
+    push_lines(&f, "db", 1, 20);
+    flush(&f);
+    CHECK_EQ(rows_on_disk(&f), 40);
+    delete_web(&f, 100, 200, NULL, 0);
+    delete_web(&f, 2, 5, NULL, 0);
+    delete_web(&f, 10, 20, &(struct delete_filter){.negative = true, .texts = text, .n = 1}, 1); /* line 20 */
+    merge(&f);
+    CHECK_EQ(rows_on_disk(&f), 35);
+    CHECK_STATES(&f, "fake", "1 100-200 processed\n2 2-5 processed\n3 10-20 processed\n");
+    struct part *p = f.st->parts.parts.at[0];
+    CHECK_EQ(p->deletes_applied, 3);
+    CHECK(!deletes_due(f.st));
+    push_lines(&f, "web", 2, 2); /* nothing is meant any more */
+    fixture_close(&f);
+    REQUIRE(fixture_open(&f));
+    struct store_totals t;
+    struct err e = {0};
+    CHECK_OK(store_totals(f.st, SV("fake"), NULL, 0, 0, 100, &t, &e), &e);
+    CHECK_EQ(t.entries, 36);
+    CHECK_EQ(f.st->parts.parts.at[0]->deletes_applied, 3);
+    CHECK_EQ(delete_web(&f, 0, 50, NULL, 0), 4);
+    flush(&f);
+    merge(&f);
+    CHECK_EQ(rows_on_disk(&f), 20); /* a part of nothing but deleted rows is gone */
+    CHECK_STATES(&f, "fake", "1 100-200 processed\n2 2-5 processed\n3 10-20 processed\n4 0-50 processed\n");
+    fixture_done(&f);
+}
+
+TEST(what_may_still_be_cancelled_is_not_removed)
 {
     struct fixture f;
     fixture_config(&f);
     REQUIRE(fixture_open(&f));
     push_lines(&f, "web", 1, 3);
-    push_lines(&f, "db", 1, 3);
     flush(&f);
-    struct part *p = f.st->parts.parts.at[0];
-    CHECK_EQ(p->deletes_applied, 0);
-    CHECK(!deletes_concern_part(NULL, p));
-    uint64_t far = delete_web(&f, 100, 200, NULL, 0);
-    struct deletes *due = deletes_due(f.st);
-    CHECK(due && deletes_last(due) == far && !deletes_concern_part(due, p));
-    deletes_unref(due);
     delete_web(&f, 2, 2, NULL, 0);
-    due = deletes_due(f.st);
-    REQUIRE(due && deletes_concern_part(due, p));
+    push_lines(&f, "web", 4, 6);
+    flush(&f);
     struct err e = {0};
-    for (uint32_t i = 0; i < p->n_streams; i++) {
-        struct stream_deletes sd;
-        bool web = sv_eq(labels_get(p->streams[i].st->labels, SV("service_name")), SV("web"));
-        CHECK_OK(deletes_of_stream(due, p->streams[i].st, &sd, &e), &e);
-        CHECK_EQ(sd.n, web ? 2 : 0);
-        CHECK(!sd.lines && !deletes_hide(&sd, 1, SV("")) && deletes_hide(&sd, 2, SV("")) == web);
-        stream_deletes_done(&sd);
-    }
-    p->deletes_applied = deletes_last(due);
-    CHECK(!deletes_concern_part(due, p));
-    deletes_unref(due);
-    deletes_settle(f.st);
-    CHECK_STATES(&f, "fake", "1 100-200 processed\n2 2-2 processed\n");
+    CHECK_OK(store_merge(f.st, true, &e), &e);
+    CHECK_EQ(rows_on_disk(&f), 6);
+    CHECK_EQ(f.st->parts.parts.at[0]->deletes_applied, 0);
+    CHECK_OK(store_delete_cancel(f.st, SV("fake"), 1, false, &e), &e);
+    CHECK_ROWS(&f, NULL, 0, 0, "1 line 1\n2 line 2\n3 line 3\n4 line 4\n5 line 5\n6 line 6\n");
+    fixture_done(&f);
+}
+
+TEST(a_removal_that_fails_is_tried_again_and_hides_meanwhile)
+{
+    struct fixture f;
+    struct err e = {0};
+    fixture_config(&f);
+    f.cfg.delete_request_cancel_period = 0;
+    REQUIRE(fixture_open(&f));
+    push_lines(&f, "web", 1, 3);
+    flush(&f);
+    merge(&f); /* the merger has looked: it looks again when asked */
+    struct io_fault fault = {.op = IO_WRITE, .match = ".part", .sys = EIO, .times = 1};
+    io_faults_set(&fault, 1);
+    delete_web(&f, 2, 2, NULL, 0);
+    CHECK(!store_merge(f.st, false, &e));
+    io_faults_set(NULL, 0);
+    CHECK_EQ(rows_on_disk(&f), 3);
+    CHECK_ROWS(&f, NULL, 0, 0, "1 line 1\n3 line 3\n");
+    CHECK_STATES(&f, "fake", "1 2-2 received\n");
+    merge(&f);
+    CHECK_EQ(rows_on_disk(&f), 2);
+    CHECK_ROWS(&f, NULL, 0, 0, "1 line 1\n3 line 3\n");
+    CHECK_STATES(&f, "fake", "1 2-2 processed\n");
     fixture_done(&f);
 }
 
@@ -405,7 +465,6 @@ TEST(deleting_goes_on_beside_everything_else)
     pthread_t threads[2];
     struct err e = {0};
     fixture_config(&r.f);
-    r.f.cfg.delete_request_cancel_period = 0;
     REQUIRE(fixture_open(&r.f));
     push_lines(&r.f, "web", 1, 1);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
@@ -425,4 +484,65 @@ TEST(deleting_goes_on_beside_everything_else)
     CHECK_OK(store_totals(r.f.st, SV("fake"), NULL, 0, 0, 1000, &t, &e), &e);
     CHECK_EQ(t.entries, 1 + 19);
     fixture_done(&r.f);
+}
+
+TEST(removing_goes_on_beside_everything_else)
+{
+    struct race r = {0};
+    pthread_t threads[2];
+    struct err e = {0};
+    fixture_config(&r.f);
+    r.f.cfg.delete_request_cancel_period = 0;
+    REQUIRE(fixture_open(&r.f));
+    push_lines(&r.f, "web", 1, 1);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_create(&threads[i], NULL, scans, &r);
+    for (int64_t i = 2; i < 60; i++) {
+        push_lines(&r.f, "web", i, i);
+        if (i % 3)
+            delete_web(&r.f, i, i, NULL, 0);
+        if (i % 8 == 0)
+            flush(&r.f);
+        if (i % 16 == 0)
+            CHECK_OK(store_merge(r.f.st, i % 32 == 0, &e), &e);
+    }
+    flush(&r.f);
+    CHECK_OK(store_merge(r.f.st, true, &e), &e);
+    atomic_store(&r.stop, true);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQ(rows_on_disk(&r.f), 1 + 19);
+    CHECK(!deletes_due(r.f.st)); /* all are processed */
+    fixture_done(&r.f);
+}
+
+static void push_many(struct fixture *f, int64_t from, size_t n)
+{
+    SCOPED(buf_done) struct buf b = {0};
+    struct rec *r = calloc(n, sizeof *r);
+    for (size_t i = 0; i < n; i++)
+        r[i] = (struct rec){.ts = from + (int64_t)i, .line = "one of many"};
+    put_records(&b, "web", r, n);
+    free(r);
+    CHECK_EQ(push_bytes(f->st, "fake", buf_view(&b), 1000).code, PUSH_SENT);
+    flush(f);
+}
+
+TEST(blocks_are_copied_whole_only_where_nothing_is_deleted)
+{
+    struct fixture f;
+    struct err e = {0};
+    fixture_config(&f);
+    f.cfg.delete_request_cancel_period = 0;
+    REQUIRE(fixture_open(&f));
+    push_many(&f, 1, 40000);
+    push_many(&f, 50001, 40000);
+    delete_web(&f, 7, 7, NULL, 0);
+    delete_web(&f, 45000, 46000, NULL, 0);
+    CHECK_OK(store_merge(f.st, true, &e), &e);
+    CHECK_EQ(rows_on_disk(&f), 79999);
+    CHECK_EQ(metric_value(f.st->m.deleted_rows), 1);
+    CHECK(metric_value(f.st->m.merge_copied) >= 40000);
+    CHECK_STATES(&f, "fake", "1 7-7 processed\n2 45000-46000 processed\n");
+    fixture_done(&f);
 }

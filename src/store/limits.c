@@ -40,7 +40,7 @@ const struct option limits_options[] = {
     L(DURATION, max_query_lookback, "0", "how far back queries may look; 0: no cap"),
     L(DURATION, max_query_range, "0", "longest [range] in a metric query; 0: no cap"),
     L(DURATION, query_timeout, "1m", "longest a query may take; 0: no cap"),
-    L(DURATION, retention_period, "0", "how long records are kept; 0: forever"),
+    L(DURATION, retention_period, "0", "records older than this are not shown, and removed; 0: they stay for ever"),
     {"deletion_mode", OPTION_CHOICE, offsetof(struct limits, deletion_mode), "filter-and-delete",
      "may records be deleted, and are they only hidden", "disabled|filter-only|filter-and-delete"},
     {0},
@@ -192,6 +192,16 @@ int64_t limits_retention(struct limits_book *b, sv tenant, struct labels stream)
         if (matchers_accept(t->rules[i].matchers, t->rules[i].n_matchers, stream))
             return t->rules[i].period_ns;
     return t ? t->limits.retention_period : b->defaults->retention_period;
+}
+
+int64_t limits_shortest_retention(struct limits_book *b)
+{
+    int64_t all = b->defaults->retention_period;
+    if (!has_file(b))
+        return all;
+    LOCK_SCOPED(&b->mu);
+    int64_t some = limits_table_shortest(b->table);
+    return !all || !some ? MAX(all, some) : MIN(all, some);
 }
 
 void limits_size_text(double bytes, char to[static 24])

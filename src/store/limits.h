@@ -49,6 +49,8 @@ void limits_find(struct limits_book *b, sv tenant, struct limits *ret);
 /* How long rows of a stream are kept: the period of the first retention_stream that fits, by priority, else retention_period;
  * 0: forever. */
 int64_t limits_retention(struct limits_book *b, sv tenant, struct labels stream);
+/* The shortest of the periods in force; 0: everything is kept. */
+int64_t limits_shortest_retention(struct limits_book *b);
 /* Looks at the file now; tests and SIGHUP. */
 MUST_USE bool limits_reload(struct limits_book *b, struct err *e);
 

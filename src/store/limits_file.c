@@ -10,6 +10,7 @@
 #define RETENTION_MIN (24 * 3600 * NS_PER_S)
 
 struct limits_table {
+    int64_t shortest; /* retention period */
     struct arena a;
     struct map tenants; /* name -> tenant_limits */
 };
@@ -145,6 +146,12 @@ static bool read_limit(struct file *f, const struct yaml *y, struct tenant_limit
     return option_set(o, &t->limits, text, f->e) || fail_at(f, y);
 }
 
+static void note_period(struct limits_table *t, int64_t period)
+{
+    if (period && (!t->shortest || period < t->shortest))
+        t->shortest = period;
+}
+
 static bool read_tenant(struct file *f, const struct yaml *y)
 {
     struct tenant_limits *t = ARENA_NEW(&f->t->a, struct tenant_limits);
@@ -164,6 +171,11 @@ static bool read_tenant(struct file *f, const struct yaml *y)
             return false;
     if (t->limits.ingestion_rate_mb < 0 || t->limits.ingestion_burst_size_mb < 0)
         return fail(f, y, "ingestion_rate_mb and ingestion_burst_size_mb must not be negative");
+    if (t->limits.retention_period < 0)
+        return fail(f, y, "retention_period must not be negative");
+    note_period(f->t, t->limits.retention_period);
+    for (size_t i = 0; i < t->n_rules; i++)
+        note_period(f->t, t->rules[i].period_ns);
     return true;
 }
 
@@ -223,6 +235,11 @@ void limits_table_free(struct limits_table *t)
     map_done(&t->tenants);
     arena_done(&t->a);
     free(t);
+}
+
+int64_t limits_table_shortest(const struct limits_table *t)
+{
+    return t ? t->shortest : 0;
 }
 
 const struct tenant_limits *limits_table_get(const struct limits_table *t, sv tenant)

@@ -17,4 +17,5 @@ struct limits_table; /* immutable */
 /* `file` is for messages, which have line and column. */
 MUST_USE bool limits_table_read(sv text, const char *file, const struct limits *defaults, struct limits_table **ret, struct err *e);
 void limits_table_free(struct limits_table *t); /* NULL is fine */
+int64_t limits_table_shortest(const struct limits_table *t); /* of the retention periods in it; 0: none */
 const struct tenant_limits *limits_table_get(const struct limits_table *t, sv tenant); /* NULL: none of its own */

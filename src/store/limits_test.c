@@ -146,6 +146,7 @@ TEST(retention_of_a_stream_is_the_first_rule_that_fits)
     CHECK_EQ(limits_retention(b, SV("a"), web(at, "keep")), 0);
     CHECK_EQ(limits_retention(b, SV("a"), (struct labels){0}), 240 * 3600 * NS_PER_S);
     CHECK_EQ(limits_retention(b, SV("other"), web(at, "dev")), 0);
+    CHECK_EQ(limits_shortest_retention(b), 24 * 3600 * NS_PER_S);
     limits_close(b);
     metrics_free(m);
 }

@@ -239,6 +239,7 @@ static void count_merge(struct store *st, const struct merge_result *r)
     metric_add(st->m.merge_written, (int64_t)r->bytes_out);
     metric_add(st->m.duplicates, (int64_t)r->duplicates);
     metric_add(st->m.expired_rows, (int64_t)r->expired);
+    metric_add(st->m.deleted_rows, (int64_t)r->deleted);
     if ((int64_t)r->memory_peak > metric_value(st->m.merge_memory))
         metric_set(st->m.merge_memory, (int64_t)r->memory_peak);
 }
@@ -269,7 +270,11 @@ static bool make_swap(struct store *st, struct part *const *in, size_t n, bool l
     };
     if (!vec_reserve(&ret->in.parts, n))
         return err_nomem(e);
-    if (!disk_allows(st, stored, e) || !merge_rows(&job, made, e) || !open_outputs(st, made, &ret->out, e))
+    struct deletes *due = deletes_due(st);
+    job.deletes = due;
+    bool ok = disk_allows(st, stored, e) && merge_rows(&job, made, e) && open_outputs(st, made, &ret->out, e);
+    deletes_unref(due);
+    if (!ok)
         return false;
     for (size_t i = 0; i < n; i++)
         ret->in.parts.at[ret->in.parts.n++] = part_ref(in[i]);
@@ -340,6 +345,8 @@ static bool merge_of(struct store *st, struct survey *s, struct part *const *in,
         mine[i] = part_ref(in[i]);
     survey_done(s);
     bool ok = merge_parts(st, mine, n, last, e);
+    if (ok)
+        deletes_settle(st);
     for (size_t i = 0; i < n; i++)
         part_unref(mine[i]);
     collect_garbage(st);
@@ -358,14 +365,22 @@ static bool drop_whole(struct store *st, struct part *p, struct err *e)
     return publish(st, e);
 }
 
-/* What is past its period, and one part that is worth writing again without it; *ret_more: there may be another. */
-static bool expire(struct store *st, bool *ret_more, struct err *e)
+/* Is the part worth writing again without rows that need not be kept? Deleted ones must go, however few. */
+static enum retention_verdict judge(struct store *st, const struct deletes *due, const struct part *p)
+{
+    enum retention_verdict v = retention_shortest(st) ? retention_judge(st, p) : RETENTION_KEEP;
+    return v == RETENTION_KEEP && deletes_concern_part(due, p) ? RETENTION_REWRITE : v;
+}
+
+/* What is past its period, and one part that is worth writing again without it or what is deleted; *ret_more: there may be
+ * another. */
+static bool expire_these(struct store *st, const struct deletes *due, bool *ret_more, struct err *e)
 {
     struct survey s = {0};
-    bool ok = !retention_shortest(st) || survey_make(st, &s, e);
+    bool ok = (!retention_shortest(st) && !due) || survey_make(st, &s, e);
     for (size_t i = 0; ok && !*ret_more && i < s.parts.parts.n; i++) {
         struct part *p = s.parts.parts.at[i];
-        enum retention_verdict v = retention_judge(st, p);
+        enum retention_verdict v = judge(st, due, p);
         if (v == RETENTION_REWRITE && !p->keep_as_is) {
             *ret_more = true; /* others may be merged meanwhile: the survey is no longer true */
             return merge_of(st, &s, &p, 1, p->level > 0, e);
@@ -377,6 +392,14 @@ static bool expire(struct store *st, bool *ret_more, struct err *e)
     collect_garbage(st);
     if (ok)
         st->merging->judged_ns = clock_mono_ns();
+    return ok;
+}
+
+static bool expire(struct store *st, bool *ret_more, struct err *e)
+{
+    struct deletes *due = deletes_due(st);
+    bool ok = expire_these(st, due, ret_more, e);
+    deletes_unref(due);
     return ok;
 }
 

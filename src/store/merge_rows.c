@@ -31,6 +31,7 @@ struct merger {
     size_t n_members;
     const struct stream *st;
     int64_t cutoff;
+    struct stream_deletes deletes; /* of the stream */
     uint64_t stream_bytes;
     bool begun;                 /* the stream is in the output */
     struct part_writer *w;
@@ -246,6 +247,10 @@ static bool put(struct merger *m, const struct chunk *c, uint32_t row, struct er
         m->ret->expired++;
         return true;
     }
+    if (m->deletes.n && deletes_hide(&m->deletes, c->ts[row], chunk_line(c, row))) {
+        m->ret->deleted++;
+        return true;
+    }
     if ((!m->begun && !stream_begin(m, e)) || !part_writer_row(m->w, c, row, e))
         return false;
     m->ret->rows_out++;
@@ -285,11 +290,16 @@ static void drop_ended(struct merger *m)
     m->n_members = kept;
 }
 
+static bool some_deleted(const struct merger *m, const struct part_block *b)
+{
+    return m->deletes.n && b->max_ts >= m->deletes.min_ts && b->min_ts <= m->deletes.max_ts;
+}
+
 /* May the next block go through as it is? All of it must be the stream's, earlier than what others have, and worth a block. */
 static bool copies(const struct merger *m, const struct input *in, int64_t until, bool alone)
 {
     const struct part_block *b = &in->p->blocks[in->block];
-    return at_block(in) && in->p->columns && b->rows <= in->left && b->min_ts >= m->cutoff && (alone || b->max_ts < until) &&
+    return at_block(in) && in->p->columns && b->rows <= in->left && b->min_ts >= m->cutoff && !some_deleted(m, b) && (alone || b->max_ts < until) &&
            (b->rows >= PART_BLOCK_ROWS / 2 || b->line_bytes >= PART_BLOCK_BYTES / 2);
 }
 
@@ -401,7 +411,8 @@ static bool merge_streams(struct merger *m, struct err *e)
         struct input *member[MERGE_INPUTS_MAX];
         size_t n = m->n_members;
         memcpy(member, m->member, n * sizeof *member);
-        bool ok = true;
+        stream_deletes_done(&m->deletes);
+        bool ok = deletes_of_stream(m->job->deletes, m->st, &m->deletes, e);
         for (size_t i = 0; m->cutoff == INT64_MAX && ok && i < n; i++)
             ok = skip(m, member[i], e);
         drop_ended(m);
@@ -424,10 +435,10 @@ static bool check_counts(const struct merger *m, struct err *e)
         rows += m->in[i].p->rows;
     }
     const struct merge_result *r = m->ret;
-    if (rows == r->rows_in && rows == r->rows_out + r->duplicates + r->expired)
+    if (rows == r->rows_in && rows == r->rows_out + r->duplicates + r->expired + r->deleted)
         return true;
     return err_set(e, ERR_CORRUPT, "%" PRIu64 " rows went in, %" PRIu64 " came out, %" PRIu64 " were duplicates, %" PRIu64
-                   " past their time", rows, r->rows_out, r->duplicates, r->expired);
+                   " past their time, %" PRIu64 " deleted", rows, r->rows_out, r->duplicates, r->expired, r->deleted);
 }
 
 static void merger_done(struct merger *m)
@@ -438,6 +449,7 @@ static void merger_done(struct merger *m)
         part_reader_close(m->in[i].rd);
     }
     m->comparing = false;
+    stream_deletes_done(&m->deletes);
     part_writer_close(m->w);
     m->w = NULL;
     free_retired(m);
@@ -448,17 +460,19 @@ static void merger_done(struct merger *m)
 
 static bool inputs_open(struct merger *m, struct err *e)
 {
-    m->tail = (struct part_tail){.first_seq = UINT64_MAX, .level = m->job->level, .inputs = m->ids, .n_inputs = m->job->n};
+    m->tail = (struct part_tail){.first_seq = UINT64_MAX, .deletes_applied = UINT64_MAX, .level = m->job->level, .inputs = m->ids, .n_inputs = m->job->n};
     for (size_t i = 0; i < m->job->n; i++) {
         struct part *p = m->job->in[i];
         m->in[i].p = p;
         m->ids[i] = p->id;
         m->tail.first_seq = MIN(m->tail.first_seq, p->first_seq);
         m->tail.end_seq = MAX(m->tail.end_seq, p->end_seq);
+        m->tail.deletes_applied = MIN(m->tail.deletes_applied, p->deletes_applied);
         m->ret->bytes_in += p->file_bytes;
         if (!part_reader_open(p, &m->in[i].rd, e))
             return false;
     }
+    m->tail.deletes_applied = MAX(m->tail.deletes_applied, deletes_last(m->job->deletes));
     return true;
 }
 

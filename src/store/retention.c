@@ -34,12 +34,12 @@ bool steady_clock_now(const struct steady_clock *c, int64_t mono_ns, int64_t *re
 
 int64_t retention_period_of(const struct store *st, const struct stream *s)
 {
-    return st->cfg->retention_period;
+    return limits_retention(st->limits, tenant_name(s->tenant), s->labels);
 }
 
 int64_t retention_shortest(const struct store *st)
 {
-    return st->cfg->retention_period;
+    return limits_shortest_retention(st->limits);
 }
 
 static int64_t before(const struct store *st, const struct stream *s, int64_t now)

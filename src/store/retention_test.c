@@ -98,7 +98,7 @@ TEST(past_rows_are_not_shown_and_go_with_their_part)
     struct err e = {0};
     int64_t now = clock_wall_ns();
     fixture_config(&f);
-    f.cfg.retention_period = 100 * DAY_NS;
+    f.cfg.limits.retention_period = 100 * DAY_NS;
     f.cfg.retention_delete_delay = 0;
     REQUIRE(fixture_open(&f));
     push_at(&f, "old", now - 200 * DAY_NS, "a");
@@ -117,7 +117,7 @@ TEST(past_rows_are_not_shown_and_go_with_their_part)
     CHECK_EQ(metric_value(f.st->m.expired_parts), 1);
     CHECK_EQ(metric_value(f.st->m.expired_rows), 1);
     fixture_close(&f);
-    f.cfg.retention_period = 0;
+    f.cfg.limits.retention_period = 0;
     REQUIRE(fixture_open(&f));
     CHECK_LINES(&f, "b"); /* gone for good */
     fixture_done(&f);
@@ -129,7 +129,7 @@ TEST(a_dropped_part_stays_dropped_when_its_file_does_not_go)
     struct err e = {0};
     int64_t now = clock_wall_ns();
     fixture_config(&f);
-    f.cfg.retention_period = 100 * DAY_NS;
+    f.cfg.limits.retention_period = 100 * DAY_NS;
     f.cfg.retention_delete_delay = 0;
     REQUIRE(fixture_open(&f));
     push_at(&f, "old", now - 200 * DAY_NS, "a");
@@ -150,7 +150,7 @@ TEST(a_dropped_part_stays_dropped_when_its_file_does_not_go)
     }
     fixture_close(&f);
     io_faults_set(NULL, 0);
-    f.cfg.retention_period = 0;
+    f.cfg.limits.retention_period = 0;
     for (int i = 0; i < 2; i++) {
         REQUIRE(fixture_open(&f));
         CHECK_LINES(&f, "bccc");
@@ -176,7 +176,7 @@ TEST(merges_leave_past_rows_out)
         CHECK_OK(store_flush(f.st, &e), &e);
     }
     fixture_close(&f);
-    f.cfg.retention_period = clock_wall_ns() - at;
+    f.cfg.limits.retention_period = clock_wall_ns() - at;
     REQUIRE(fixture_open(&f));
     CHECK_LINES(&f, "pqr");
     push_at(&f, "x", clock_wall_ns(), "z"); /* the newest row: the clock is not ahead of it */
@@ -185,7 +185,7 @@ TEST(merges_leave_past_rows_out)
     CHECK_EQ(metric_value(f.st->m.expired_rows), 6);
     CHECK_LINES(&f, "pqrz");
     fixture_close(&f);
-    f.cfg.retention_period = 0;
+    f.cfg.limits.retention_period = 0;
     REQUIRE(fixture_open(&f));
     CHECK_LINES(&f, "pqrz");
     fixture_done(&f);
@@ -211,7 +211,7 @@ TEST(a_part_is_written_again_when_much_of_it_is_past)
     CHECK_OK(store_flush(f.st, &e), &e);
     fixture_close(&f);
     for (int last_is_past = 0; last_is_past < 2; last_is_past++) {
-        f.cfg.retention_period = clock_wall_ns() - (at + (DAYS - 2 + last_is_past) * DAY_NS + HOUR_NS);
+        f.cfg.limits.retention_period = clock_wall_ns() - (at + (DAYS - 2 + last_is_past) * DAY_NS + HOUR_NS);
         REQUIRE(fixture_open(&f));
         CHECK_LINES(&f, last_is_past ? "yz" : "xyz");
         CHECK_OK(store_merge(f.st, false, &e), &e);
@@ -231,7 +231,7 @@ TEST(a_clock_that_jumps_removes_nothing)
     struct err e = {0};
     int64_t now = clock_wall_ns();
     fixture_config(&f);
-    f.cfg.retention_period = 7 * DAY_NS;
+    f.cfg.limits.retention_period = 7 * DAY_NS;
     REQUIRE(fixture_open(&f)); /* with the delay of two hours */
     for (int i = 0; i < 3; i++) {
         push_at(&f, "x", now - 3 + i, "x");
@@ -256,7 +256,7 @@ TEST(a_clock_far_ahead_of_the_rows_waits_for_a_day)
     struct err e = {0};
     int64_t now = clock_wall_ns();
     fixture_config(&f);
-    f.cfg.retention_period = 7 * DAY_NS;
+    f.cfg.limits.retention_period = 7 * DAY_NS;
     REQUIRE(fixture_open(&f));
     push_at(&f, "x", now, "x");
     CHECK_OK(store_flush(f.st, &e), &e);

@@ -30,7 +30,6 @@ const struct option store_options[] = {
     O(DURATION, merge_idle, "10m", "a day without a new part for so long is merged as far as the size allows"),
     O(BYTES, merge_min_free_bytes, "1GiB", "free disk below which nothing is merged; 0: no check"),
     O(BYTES, min_free_bytes, "256MiB", "free disk below which pushes are asked to wait (503); 0: no check"),
-    O(DURATION, retention_period, "0", "rows older than this are not shown, and removed; 0: they stay for ever"),
     O(DURATION, retention_delete_delay, "2h", "how long the clock must have run evenly before what is past is removed"),
     O(BYTES, wal_max_bytes, "1GiB", "size of the write-ahead log at which memory is written to a part"),
     O(BOOL, wal_compression, "false", "requests that come uncompressed are compressed for the write-ahead log: a third of the bytes, half "
@@ -93,7 +92,7 @@ static bool config_check(const struct store_config *cfg, struct err *e)
         return err_set(e, ERR_INVALID, "'merge_max_memory' must be at least 64KiB");
     if (cfg->merge_max_bytes < 64 << 10)
         return err_set(e, ERR_INVALID, "'merge_max_bytes' must be at least 64KiB");
-    if (cfg->retention_period < 0 || cfg->retention_delete_delay < 0)
+    if (cfg->limits.retention_period < 0 || cfg->retention_delete_delay < 0)
         return err_set(e, ERR_INVALID, "'retention_period' and 'retention_delete_delay' are not negative");
     if (cfg->merge_idle < 0)
         return err_set(e, ERR_INVALID, "'merge_idle' is not negative");
@@ -158,6 +157,7 @@ static void metrics_make(struct store *st)
         {&st->m.merge_written, METRIC_COUNTER, "weir_store_merge_written_bytes_total", "Size of what they became."},
         {&st->m.merge_deferred, METRIC_COUNTER, "weir_store_merge_deferred_total", "Merges put off for lack of free disk."},
         {&st->m.expired_rows, METRIC_COUNTER, "weir_store_retention_rows_total", "Rows removed as past their period."},
+        {&st->m.deleted_rows, METRIC_COUNTER, "weir_store_deleted_rows_total", "Rows removed as asked to be deleted."},
         {&st->m.expired_parts, METRIC_COUNTER, "weir_store_retention_parts_total", "Parts dropped as a whole for that."},
         {&st->m.merge_asked, METRIC_GAUGE, "weir_store_merge_asked", "1 while a merge that was asked for is not done."},
         {&st->m.merge_running, METRIC_GAUGE, "weir_store_merge_running", "Merges under way."},

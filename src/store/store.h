@@ -27,7 +27,6 @@ struct store_config { /* filled from store_options */
     uint64_t merge_max_rate;    /* bytes read and written a second; 0: any */
     int64_t merge_idle;
     uint64_t merge_min_free_bytes, min_free_bytes; /* of the disk, below which merging, then pushing stops; 0: no check */
-    int64_t retention_period;       /* 0: for ever */
     int64_t retention_delete_delay;
     uint64_t wal_max_bytes;
     bool wal_compression;
