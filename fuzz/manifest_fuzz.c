@@ -1,7 +1,8 @@
-/* A manifest with any content; checksums of the head and of frames that fit are put right first. */
+/* A manifest with any content, and the requests to delete in it; checksums of the head and of frames that fit are put right
+ * first. */
 #include "base/crc32c.h"
 #include "base/endian.h"
-#include "store/catalog.h"
+#include "store/delete_int.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -27,6 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     if (manifest_read(sv_make(p, n), &s, &good, &e) && good > n)
         abort();
+    for (size_t i = 0; i < s.deletes.n; i++) {
+        struct tombstone *t = NULL;
+        if (tombstone_new(&s.deletes.at[i], &t, &e))
+            tombstone_unref(t);
+    }
     catalog_state_done(&s);
     free(p);
     return 0;

@@ -3,7 +3,7 @@ import json
 import time
 import urllib.parse
 
-from weirkit import Loki, logs_request, request, wait_for
+from weirkit import Loki, logs_request, metric, request, wait_for
 
 PROTOBUF = {'Content-Type': 'application/x-protobuf'}
 SECOND = 10**9
@@ -72,6 +72,28 @@ def test_a_delete_outlives_a_crash_and_can_be_taken_back(house):
     assert cancel(base, entry['request_id']) == 204
     assert listed(base) == [] and len(shown()) == 100 + 1
     assert cancel(base, entry['request_id']) == 404
+    store.stop()
+
+
+def test_deleted_rows_leave_the_parts(house):
+    store = house.store('store', 0, '--delete-request-cancel-period', '0')
+    base = store.address['api']
+    start = time.time_ns() - 600 * SECOND
+    assert push_otlp(base, 'shop', [f'secret {n}' for n in range(50)], start).status == 204
+    assert push_otlp(base, 'other', ['stays'], start).status == 204
+    assert delete(base, query='{service_name="shop"}', start=start // SECOND - 1).status == 204
+    assert request(base, 'POST', '/flush').status == 204
+    store.stop()
+    store.start()  # the merger looks at once, then every minute
+    base = store.address['api']
+    wait_for('the removal', lambda: [d['status'] for d in listed(base)] == ['processed'])
+    assert metric(base, 'weir_store_deleted_rows_total') == 50
+    wait_for('one row in parts', lambda: metric(base, 'weir_store_part_rows') == 1)
+    assert push_otlp(base, 'shop', ['a new one'], start + SECOND).status == 204  # what is processed means nothing any more
+    assert Loki(base).count('{service_name="shop"}') == 1
+    store.stop()
+    store.start()
+    assert [e.line for e in Loki(store.address['api']).entries('{service_name=~".+"}', start=start - SECOND)] == ['stays', 'a new one']
     store.stop()
 
 
