@@ -51,7 +51,7 @@ void limits_find(struct limits_book *b, sv tenant, struct limits *ret);
 int64_t limits_retention(struct limits_book *b, sv tenant, struct labels stream);
 /* The shortest of the periods in force; 0: everything is kept. */
 int64_t limits_shortest_retention(struct limits_book *b);
-/* Looks at the file now; tests and SIGHUP. */
+/* Looks at the file now, as the thread does every per_tenant_override_period. */
 MUST_USE bool limits_reload(struct limits_book *b, struct err *e);
 
 /* Streams a tenant may have in use. */
