@@ -300,7 +300,7 @@ static bool copies(const struct merger *m, const struct input *in, int64_t until
 {
     const struct part_block *b = &in->p->blocks[in->block];
     return at_block(in) && in->p->columns && b->rows <= in->left && b->min_ts >= m->cutoff && !some_deleted(m, b) && (alone || b->max_ts < until) &&
-           (b->rows >= PART_BLOCK_ROWS / 2 || b->line_bytes >= PART_BLOCK_BYTES / 2);
+           (b->rows >= PART_BLOCK_ROWS / 8 || b->line_bytes >= PART_BLOCK_BYTES / 8);
 }
 
 static bool copy(struct merger *m, struct input *in, struct err *e)

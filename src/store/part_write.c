@@ -143,7 +143,7 @@ static bool block_end(struct part_writer *w, struct err *e)
 
 bool part_writer_stream(struct part_writer *w, struct stream *st, uint64_t bytes, struct err *e)
 {
-    if (bytes > PART_BLOCK_BYTES / 2 && !block_end(w, e))
+    if (bytes > PART_BLOCK_BYTES / 8 && !block_end(w, e))
         return false;
     struct part_stream *room = vec_push(&w->table);
     if (!room)
