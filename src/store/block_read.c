@@ -7,6 +7,7 @@
 #include "store/keys.h"
 #include "store/line_filter.h"
 #include "store/lines.h"
+#include "store/page_cache.h"
 #include "store/part.h"
 #include "store/part_meta.h"
 #include <fcntl.h>
@@ -460,14 +461,29 @@ bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv na
     return part_read_metadata(r, block, c, e) && (chunk_key(c, name, ret) || err_nomem(e));
 }
 
+/* A page that queries ask again and again. */
+static struct cached_page *page_of(struct part_reader *r, uint32_t block, enum part_column col, enum page_encoding enc, struct err *e)
+{
+    SCOPED(buf_done) struct buf raw = {0};
+    struct page_key key = {get_le64(r->p->uuid) ^ get_le64(r->p->uuid + 8), block, col};
+    struct cached_page *p = page_cache_get(&key);
+    if (p || !column_into(r, &r->p->blocks[block], col, enc, &raw, e))
+        return p;
+    p = page_cache_put(&key, &raw);
+    if (!p)
+        (void)!err_nomem(e);
+    return p;
+}
+
 /* Names that rows have, or have not, with these values. */
 static bool keys_may_pass(struct part_reader *r, uint32_t block, const struct sieve *sieve, struct part_asked *asked, size_t n,
                           bool *ret, struct err *e)
 {
     const struct part_block *b = &r->p->blocks[block];
+    SCOPED(cached_page_unref) struct cached_page *page = page_of(r, block, COL_KEYS, PAGE_KEYS, e);
     struct keys_source from = {0};
     struct keys *k;
-    if (!column_into(r, b, COL_KEYS, PAGE_KEYS, &r->raw, e) || !keys_open(buf_view(&r->raw), &from, NULL, b->rows, &k, e))
+    if (!page || !keys_open(cached_page_bytes(page), &from, NULL, b->rows, &k, e))
         return false;
     for (size_t i = 0; i < n; i++) {
         size_t at = keys_find(k, asked[i].name);
@@ -479,29 +495,33 @@ static bool keys_may_pass(struct part_reader *r, uint32_t block, const struct si
     return true;
 }
 
+static bool lines_may(struct part_reader *r, uint32_t block, const struct sieve *sieve, const struct scan_filter *f, size_t n,
+                      bool *ret, struct err *e)
+{
+    SCOPED(cached_page_unref) struct cached_page *page = page_of(r, block, COL_DICT, PAGE_DICT, e);
+    struct lines_source from = {0};
+    struct lines *l;
+    if (!page || !lines_open(cached_page_bytes(page), &from, NULL, r->p->blocks[block].rows, &l, e))
+        return false;
+    *ret = lines_may_pass(l, sieve, f, n);
+    lines_close(l);
+    return true;
+}
+
 bool part_may_pass(struct part_reader *r, uint32_t block, const struct scan_filter *f, size_t n, struct part_asked *asked,
                    size_t n_asked, bool *ret, struct err *e)
 {
-    const struct part_block *b = &r->p->blocks[block];
-    SCOPED(buf_done) struct buf sieve_bytes = {0};
-    struct lines_source from = {0};
     struct sieve sieve;
-    struct lines *l;
     *ret = true;
     if (!r->p->columns || (!n && !n_asked))
         return true;
-    if (!column_into(r, b, COL_SIEVE, PAGE_SIEVE, &sieve_bytes, e))
+    SCOPED(cached_page_unref) struct cached_page *page = page_of(r, block, COL_SIEVE, PAGE_SIEVE, e);
+    if (!page)
         return false;
-    if (!sieve_open(buf_view(&sieve_bytes), &sieve))
+    if (!sieve_open(cached_page_bytes(page), &sieve))
         return err_set(e, ERR_CORRUPT, "part '%s': content filter of a block", r->p->name);
-    if (n_asked && !keys_may_pass(r, block, &sieve, asked, n_asked, ret, e))
+    if ((n_asked && !keys_may_pass(r, block, &sieve, asked, n_asked, ret, e)) || (*ret && n && !lines_may(r, block, &sieve, f, n, ret, e)))
         return err_ctx(e, "part '%s'", r->p->name);
-    if (!*ret || !n)
-        return true;
-    if (!column_into(r, b, COL_DICT, PAGE_DICT, &r->raw, e) || !lines_open(buf_view(&r->raw), &from, NULL, b->rows, &l, e))
-        return err_ctx(e, "part '%s'", r->p->name);
-    *ret = lines_may_pass(l, &sieve, f, n);
-    lines_close(l);
     return true;
 }
 

@@ -219,7 +219,7 @@ static bool take_apart(struct lines_encoder *x, size_t from, size_t n)
 static bool is_template(const struct lines_encoder *x, const struct template *t)
 {
     return t->text_n == x->key.n && t->n_slots == x->n_key && memcmp(x->texts.p + t->text_at, x->key.p, t->text_n) == 0 &&
-           memcmp(x->places.at + t->slots_at, x->key_places, x->n_key * sizeof *x->key_places) == 0;
+           (!x->n_key || memcmp(x->places.at + t->slots_at, x->key_places, x->n_key * sizeof *x->key_places) == 0);
 }
 
 static bool table_grow(struct lines_encoder *x)

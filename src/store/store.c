@@ -4,6 +4,7 @@
  * (1) Everything that can fail comes before the log: limits, memory for the rows, places in the head.
  * (2) Frames reach the head in the log's order, so "below this sequence" means the same in head, parts and catalog. */
 #include "store/store_int.h"
+#include "store/page_cache.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "store/ingest.h"
@@ -35,6 +36,7 @@ const struct option store_options[] = {
     O(BOOL, wal_compression, "false", "requests that come uncompressed are compressed for the write-ahead log: a third of the bytes, half "
                                       "as much CPU again"),
     O(BYTES, memory_max_bytes, "96MiB", "memory for rows and requests under way above which pushes are asked to wait (503)"),
+    O(BYTES, query_cache_bytes, "16MiB", "memory for dictionaries and content filters of parts, which queries ask first; 0: none"),
     O(U64, query_threads, "0", "threads that read for queries, at most 64; 0: one for each core"),
     O(DURATION, delete_request_cancel_period, "24h",
       "how long a delete request can be cancelled; rows are hidden at once and removed from disk afterwards"),
@@ -105,8 +107,13 @@ static bool config_check(const struct store_config *cfg, struct err *e)
 
 void store_gauges(struct store *st)
 {
+    struct page_cache_stats cache;
     struct spool_stats ws;
     uint64_t rows = 0, bytes = 0;
+    page_cache_stats(&cache);
+    metric_set(st->m.cache_bytes, (int64_t)cache.bytes);
+    metric_set(st->m.cache_hits, (int64_t)cache.hits);
+    metric_set(st->m.cache_misses, (int64_t)cache.misses);
     lock_acquire(&st->head.mu);
     uint64_t head_rows = st->head.active.rows + st->head.sealed.rows,
              head_bytes = st->head.active.line_bytes + st->head.sealed.line_bytes,
@@ -161,6 +168,9 @@ static void metrics_make(struct store *st)
         {&st->m.expired_parts, METRIC_COUNTER, "weir_store_retention_parts_total", "Parts dropped as a whole for that."},
         {&st->m.merge_asked, METRIC_GAUGE, "weir_store_merge_asked", "1 while a merge that was asked for is not done."},
         {&st->m.merge_running, METRIC_GAUGE, "weir_store_merge_running", "Merges under way."},
+        {&st->m.cache_bytes, METRIC_GAUGE, "weir_store_query_cache_bytes", "Dictionaries and content filters kept for queries."},
+        {&st->m.cache_hits, METRIC_GAUGE, "weir_store_query_cache_hits", "Of them asked for and there, since the start."},
+        {&st->m.cache_misses, METRIC_GAUGE, "weir_store_query_cache_misses", "Of them asked for and read."},
         {&st->m.merge_debt, METRIC_GAUGE, "weir_store_merge_debt_bytes", "Line bytes of parts that ought to be merged."},
         {&st->m.merge_memory, METRIC_GAUGE, "weir_store_merge_memory_peak_bytes", "Most memory for rows that a merge took."},
         {&st->m.parts_waiting, METRIC_GAUGE, "weir_store_parts_dropped_waiting", "Dropped parts that queries still read."},
@@ -255,6 +265,7 @@ bool store_open(const struct store_config *cfg, struct metrics *metrics, struct 
     steady_clock_init(&st->steady);
     deletes_init(&st->deletes);
     metrics_make(st);
+    page_cache_limit(cfg->query_cache_bytes);
     if (!limits_open(&cfg->limits, &cfg->overrides, metrics, &st->limits, e) ||
         !registry_new(cfg->streams_max_bytes, &st->reg, e) || !ingest_pool_new(&st->ingest, e) || !dirs_open(st, e) ||
         !store_recover(st, e) || !crew_open((unsigned)cfg->query_threads, &st->crew, e) || !merge_start(st, e) || !flush_start(st, e))

@@ -31,6 +31,7 @@ struct store_config { /* filled from store_options */
     uint64_t wal_max_bytes;
     bool wal_compression;
     uint64_t memory_max_bytes; /* push-back (503) above this */
+    uint64_t query_cache_bytes; /* of parts' dictionaries and filters, decompressed */
     uint64_t query_threads;    /* that read for queries; 0: one for each core */
     uint64_t max_records_per_request;
     uint64_t streams_max_bytes; /* memory for streams, of all tenants: they stay as long as the store is open */
