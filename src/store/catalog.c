@@ -28,6 +28,7 @@ struct catalog {
     uint64_t in_force;          /* under mu: number of the manifest in `name` */
     uint64_t bytes;             /* under mu */
     uint64_t bytes_fresh;       /* under mu: what the state alone takes */
+    uint64_t torn_bytes;        /* cut off by opening */
     char name[32];              /* under mu */
     struct catalog_state state; /* under mu: what the manifest says */
 };
@@ -480,6 +481,7 @@ static bool load(struct catalog *c, struct err *e)
         (good < b.n && (!io_truncate(fd, good, c->name, e) || !io_datasync(fd, c->name, e))))
         return false;
     c->bytes = good;
+    c->torn_bytes = b.n - good;
     c->fd = TAKE_FD(fd);
     return true;
 }
@@ -568,6 +570,11 @@ bool catalog_open(int dirfd, struct catalog **ret, struct catalog_state *ret_sta
     }
     *ret = c;
     return true;
+}
+
+uint64_t catalog_torn_bytes(const struct catalog *c)
+{
+    return c->torn_bytes;
 }
 
 void catalog_close(struct catalog *c)

@@ -61,6 +61,7 @@ struct catalog;
  * parts, and the caller finds them out anew (catalog_reset). Deletes are those that were read before the damage. */
 MUST_USE bool catalog_open(int dirfd, struct catalog **ret, struct catalog_state *ret_state, struct err *ret_damage,
                            struct err *e);
+uint64_t catalog_torn_bytes(const struct catalog *c); /* cut off the manifest's end by opening it: a torn edit, or a damaged last one */
 void catalog_close(struct catalog *c);
 /* Durable when it returns true. After a failure nothing of the edit is in force; the next edit starts a new manifest. */
 MUST_USE bool catalog_edit(struct catalog *c, const struct catalog_edit *edit, struct err *e);

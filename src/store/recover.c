@@ -407,6 +407,20 @@ static bool replay(struct store *st, uint64_t covered, struct err *e)
     return ok && got == 0 && spool_consume(st->wal, from, e);
 }
 
+/* What catalog and log lost at their ends, and the log elsewhere: a crash tears an end, and so may a bad disk. */
+static void tell_losses(struct store *st, const struct spool_recovery *wal)
+{
+    struct spool_stats log;
+    uint64_t torn = catalog_torn_bytes(st->catalog);
+    spool_stats(st->wal, &log);
+    metric_add(st->m.torn_bytes, (int64_t)wal->torn_bytes);
+    metric_add(st->m.log_damaged, (int64_t)log.bad_bytes);
+    metric_add(st->m.catalog_torn, (int64_t)torn);
+    if (torn)
+        log_warn("store", "the catalog ended in %" PRIu64 " bytes that are no edit, cut off: one that a crash cut short, or a damaged one; a "
+                          "request to delete that it may have been is to be made again", torn);
+}
+
 static bool recover(struct recovery *r, struct err *e)
 {
     struct store *st = r->st;
@@ -421,11 +435,13 @@ static bool recover(struct recovery *r, struct err *e)
     if (!each_name(st->parts_fd, ".", note_file, r, e) || !each_name(st->dirfd, "quarantine", note_id, r, e) ||
         !open_parts(r, e) || !wal_open(st, MAX(r->state.covered_seq, r->max_end_seq), &wal, e))
         return false;
-    metric_add(st->m.torn_bytes, (int64_t)wal.torn_bytes);
     note_ids(r);
     judge_parts(r);
-    return remove_others(r, false, e) && settle_catalog(r, e) && remove_others(r, true, e) && deletes_load(st, &r->state, e) &&
-           replay(st, r->state.covered_seq, e);
+    if (!remove_others(r, false, e) || !settle_catalog(r, e) || !remove_others(r, true, e) || !deletes_load(st, &r->state, e) ||
+        !replay(st, r->state.covered_seq, e))
+        return false;
+    tell_losses(st, &wal);
+    return true;
 }
 
 bool store_recover(struct store *st, struct err *e)

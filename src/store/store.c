@@ -186,6 +186,8 @@ static void metrics_make(struct store *st)
         {&st->m.deletes_pending, METRIC_GAUGE, "loki_compactor_pending_delete_requests_count",
          "Requests to delete rows that are not processed."},
         {&st->m.torn_bytes, METRIC_COUNTER, "weir_store_wal_torn_bytes_total", "Bytes cut from the log's end at start."},
+        {&st->m.log_damaged, METRIC_COUNTER, "weir_store_wal_damaged_bytes_total", "Bytes of the log passed over as damaged."},
+        {&st->m.catalog_torn, METRIC_COUNTER, "weir_store_catalog_torn_bytes_total", "Bytes cut from the catalog's end at start."},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         *rows[i].to = metrics_get(st->metrics, rows[i].kind, rows[i].name, rows[i].help, (const char *[]){NULL});

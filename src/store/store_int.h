@@ -22,7 +22,7 @@ struct store_metrics {
     struct metric *streams, *streams_memory, *head_rows, *head_bytes, *head_memory, *wal_bytes, *wal_frames, *parts, *part_rows,
         *part_bytes, *flush_bytes, *merges, *merge_failures, *merge_rows, *merge_copied, *merge_read, *merge_written, *merge_deferred,
         *expired_rows, *expired_parts, *deleted_rows, *merge_asked, *merge_running, *merge_debt, *cache_bytes, *cache_hits, *cache_misses, *merge_memory, *parts_waiting, *disk_free, *flushes, *flush_failures, *duplicates, *quarantined, *damaged_blocks, *pushes_refused,
-        *replayed_frames, *replay_skipped, *torn_bytes, *deletes_pending;
+        *replayed_frames, *replay_skipped, *torn_bytes, *catalog_torn, *log_damaged, *deletes_pending;
 };
 
 struct store {
