@@ -183,7 +183,7 @@ static inline char *copy_text(char *to, const uint8_t *p, size_t n, size_t room)
 {
     if (n <= COPY_SLACK && room >= COPY_SLACK)
         memcpy(to, p, COPY_SLACK);
-    else
+    else if (n)
         memcpy(to, p, n);
     return to + n;
 }
