@@ -444,6 +444,23 @@ bool part_filter_lines(struct part_reader *r, uint32_t block, struct chunk *c, c
     return true;
 }
 
+bool part_count_templates(struct part_reader *r, uint32_t block, struct chunk *c, uint32_t *ret_templates, uint32_t *ret_whole_rows,
+                          struct err *e)
+{
+    struct chunk_block *cb;
+    *ret_templates = *ret_whole_rows = 0;
+    if (!r->p->columns)
+        return true;
+    if (!(cb = chunk_block_of(r, block, c, e)))
+        return false;
+    size_t before = held(cb);
+    if (!lines_of(cb, c, e))
+        return err_ctx(e, "part '%s'", r->p->name);
+    c->memory += held(cb) - before;
+    lines_count(cb->lines, ret_templates, ret_whole_rows);
+    return true;
+}
+
 /* ---- metadata ---- */
 
 bool part_read_key(struct part_reader *r, uint32_t block, struct chunk *c, sv name, struct key_column *ret, struct err *e)

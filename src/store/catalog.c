@@ -370,6 +370,14 @@ bool manifest_read(sv bytes, struct catalog_state *ret, size_t *ret_good, struct
     }
 }
 
+size_t manifest_edits(sv bytes, size_t good)
+{
+    size_t n = 0;
+    for (size_t at = MANIFEST_HEAD; at < good && good <= bytes.n; n++)
+        at += FRAME_HEAD + get_le32(bytes.p + at);
+    return n;
+}
+
 static void manifest_name(uint64_t number, char to[static 32])
 {
     snprintf(to, 32, "MANIFEST-%06" PRIu64, number);

@@ -73,3 +73,4 @@ MUST_USE bool catalog_reset(struct catalog *c, const struct catalog_state *state
 /* The edits in a manifest's bytes, applied to *ret. *ret_good: length of the undamaged beginning. False: damaged beyond a
  * torn end (ERR_CORRUPT with pos) or of a newer release (ERR_UNSUPPORTED). For recovery, `weir inspect` and fuzzing. */
 MUST_USE bool manifest_read(sv bytes, struct catalog_state *ret, size_t *ret_good, struct err *e);
+size_t manifest_edits(sv bytes, size_t good); /* in that beginning */

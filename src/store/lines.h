@@ -58,5 +58,6 @@ MUST_USE bool lines_build(struct lines *l, const uint8_t *want, char *to, struct
 MUST_USE bool lines_filter(struct lines *l, const struct scan_filter *filters, size_t n_filters, uint8_t *pass, struct err *e);
 /* May rows be left by a filter, by the texts of the dictionary and the sieve? Reads nothing else, and is not always right that they may. */
 bool lines_may_pass(const struct lines *l, const struct sieve *s, const struct scan_filter *filters, size_t n_filters);
+void lines_count(const struct lines *l, uint32_t *ret_templates, uint32_t *ret_whole_rows); /* whole: rows that have no template */
 size_t lines_memory(const struct lines *l);       /* bytes it holds by itself */
 uint64_t lines_rows_built(const struct lines *l); /* so far */

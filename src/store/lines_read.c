@@ -272,6 +272,12 @@ void lines_close(struct lines *l)
     free(l);
 }
 
+void lines_count(const struct lines *l, uint32_t *ret_templates, uint32_t *ret_whole_rows)
+{
+    *ret_templates = l->n_templates;
+    *ret_whole_rows = l->raw_rows;
+}
+
 size_t lines_memory(const struct lines *l)
 {
     return sizeof *l + (l->templates ? l->n_templates + 1 : 0) * sizeof *l->templates + l->n_columns * (sizeof *l->columns + sizeof *l->places) +

@@ -38,11 +38,12 @@ struct part_stream {
 struct part {
     _Atomic uint32_t refs;
     uint64_t id;                /* names the file */
-    char name[32];
+    char name[256];             /* of the file */
     int dirfd;                  /* the directory it lies in; borrowed */
     uint8_t uuid[16];
     bool columns;               /* since minor version 1: see part_column */
     uint64_t file_bytes, rows, line_bytes;
+    uint64_t tables_end;         /* where the footer begins */
     int64_t min_ts, max_ts;
     uint64_t first_seq, end_seq; /* covers log frames [first, end), together with the other parts of its flush or merge */
     uint64_t deletes_applied;    /* its rows went through the requests to delete up to this id: deletes.h */
@@ -72,6 +73,8 @@ DEFINE_SCOPED(struct part *, part_unref)
 bool part_damaged(const struct err *e);
 /* Reads footer, stream table and block index; makes its streams known to the registry. ERR_CORRUPT, ERR_UNSUPPORTED. */
 MUST_USE bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, struct err *e);
+/* The same for a file of any name; NULL: the one of the id. */
+MUST_USE bool part_open_named(int dirfd, const char *name, uint64_t id, struct registry *reg, struct part **ret, struct err *e);
 
 /* Reading blocks: one reader per scan and part. */
 struct part_reader;
@@ -109,6 +112,9 @@ MUST_USE bool part_read_key(struct part_reader *r, uint32_t block, struct chunk 
                             struct err *e);
 /* Nothing more will be read of the block: what is kept open for that goes. The columns that were read stay. */
 void part_close_block(struct chunk *c);
+/* How the lines of a block are kept: templates, and rows that have none. Both 0 in minor version 0. */
+MUST_USE bool part_count_templates(struct part_reader *r, uint32_t block, struct chunk *c, uint32_t *ret_templates,
+                                   uint32_t *ret_whole_rows, struct err *e);
 /* Appends the block's pages as they are stored, their checksums checked. */
 MUST_USE bool part_read_stored(struct part_reader *r, uint32_t block, struct buf *to, struct err *e);
 uint64_t part_reader_bytes(const struct part_reader *r); /* stored bytes read so far */

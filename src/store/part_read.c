@@ -8,6 +8,7 @@
 #include "store/part_format.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 struct part *part_ref(struct part *p)
@@ -161,6 +162,7 @@ static bool footer_read(int fd, struct part *p, uint32_t features, struct footer
     if (ret->table_at < PART_HEAD || ret->table_at > footer_at || ret->table_n > footer_at - ret->table_at ||
         ret->index_at != ret->table_at + ret->table_n || ret->index_n != footer_at - ret->index_at)
         return corrupt(e, "footer sections");
+    p->tables_end = footer_at;
     return true;
 }
 
@@ -294,7 +296,7 @@ static bool tables_read(int fd, struct part *p, const struct footer *f, struct r
 {
     SCOPED(buf_done) struct buf raw = {0};
     if (!table_page(fd, p, f->table_at, f->table_n, f->n_streams, pr, &raw, e))
-        return err_ctx(e, "stream table");
+        return err_ctx(e, "stream table at %llu, %u bytes", (unsigned long long)f->table_at, f->table_n);
     p->n_streams = f->n_streams;
     p->rows = f->rows;
     p->line_bytes = f->line_bytes;
@@ -304,7 +306,7 @@ static bool tables_read(int fd, struct part *p, const struct footer *f, struct r
     if (!streams_read(&r, p, reg, e))
         return false;
     if (!table_page(fd, p, f->index_at, f->index_n, f->n_blocks, pr, &raw, e))
-        return err_ctx(e, "block index");
+        return err_ctx(e, "block index at %llu, %u bytes", (unsigned long long)f->index_at, f->index_n);
     p->n_blocks = f->n_blocks;
     if (!(p->blocks = calloc(p->n_blocks ? p->n_blocks : 1, sizeof *p->blocks)))
         return err_nomem(e);
@@ -321,6 +323,11 @@ bool part_damaged(const struct err *e)
 
 bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, struct err *e)
 {
+    return part_open_named(dirfd, NULL, id, reg, ret, e);
+}
+
+bool part_open_named(int dirfd, const char *name, uint64_t id, struct registry *reg, struct part **ret, struct err *e)
+{
     SCOPED(part_unref) struct part *p = calloc(1, sizeof *p);
     SCOPED(page_reader_free) struct page_reader *pr = page_reader_new();
     SCOPED(io_close) int fd = -1;
@@ -333,6 +340,8 @@ bool part_open(int dirfd, uint64_t id, struct registry *reg, struct part **ret, 
     p->id = id;
     p->dirfd = dirfd;
     part_name(id, p->name);
+    if (name && (size_t)snprintf(p->name, sizeof p->name, "%s", name) >= sizeof p->name)
+        return err_set(e, ERR_INVALID, "file name '%s' is too long", name);
     if (!io_openat(dirfd, p->name, O_RDONLY, 0, &fd, e))
         return false;
     if (fstat(fd, &st) != 0)

@@ -5,6 +5,7 @@
 #include "base/test.h"
 #include "store/flush_rows.h"
 #include "store/hash.h"
+#include "store/part_check.h"
 #include "store/part_format.h"
 #include <fcntl.h>
 #include <stdarg.h>
@@ -402,6 +403,69 @@ TEST(a_part_of_a_newer_release_is_told_from_damage)
     REQUIRE_OK(io_pwrite_all(fd, sv_make(h, sizeof h), 0, "part", &e), &e);
     CHECK(!part_open(m.dirfd, 1, m.reg, &q, &e));
     CHECK_ERR(&e, ERR_UNSUPPORTED, "features 4");
+    io_close(fd);
+    part_unref(p);
+    made_done(&m);
+}
+
+struct noted {
+    unsigned n;
+    uint64_t offset, bytes;
+    char what[300];
+};
+static void note_damage(void *ctx, uint64_t offset, uint64_t n_bytes, const char *what)
+{
+    struct noted *d = ctx;
+    d->n++;
+    d->offset = offset;
+    d->bytes = n_bytes;
+    snprintf(d->what, sizeof d->what, "%s", what);
+}
+
+static uint64_t spent(const struct part_sums *s)
+{
+    uint64_t n = s->tables + s->ends;
+    for (int c = 0; c < COL_COUNT; c++)
+        n += s->bytes[c];
+    return n;
+}
+
+TEST(a_check_accounts_for_every_byte_and_finds_pages_that_lie)
+{
+    struct made m;
+    struct part *p;
+    struct err e = {0};
+    struct noted d = {0};
+    struct part_sums sums = {0};
+    int fd;
+    char page[200];
+    REQUIRE(made_init(&m));
+    fill_small(&m);
+    REQUIRE(write_one(&m, &p));
+    CHECK_OK(part_check(p, &sums, note_damage, &d, &e), &e);
+    CHECK(d.n == 0 && sums.parts == 1 && sums.blocks == 1 && sums.rows == 5 && sums.line_bytes == 21 && sums.streams == 3);
+    CHECK_EQ(spent(&sums), p->file_bytes);
+    CHECK_EQ(sums.ends, PART_HEAD + PART_FOOTER + PART_TRAILER);
+    /* the exponent of the times becomes one that there is not, and the checksum right again */
+    uint32_t n = p->blocks[0].stored[COL_TIME];
+    REQUIRE(n > PAGE_HEAD && n <= sizeof page);
+    REQUIRE_OK(io_openat(m.dirfd, p->name, O_RDWR, 0, &fd, &e) && io_pread_all(fd, page, n, PART_HEAD, "part", &e), &e);
+    REQUIRE(page[1] == PAGE_PLAIN);
+    page[PAGE_HEAD] = 5;
+    page_seal(page, n);
+    REQUIRE_OK(io_pwrite_all(fd, sv_make(page, n), PART_HEAD, "part", &e), &e);
+    sums = (struct part_sums){0};
+    CHECK_OK(part_check(p, &sums, note_damage, &d, &e), &e);
+    CHECK(d.n == 1 && d.offset == PART_HEAD && d.bytes > n);
+    CHECK(sv_find(sv_of(d.what), SV("block 0: part '0000000000000001.part': times of a block")) != SV_NPOS);
+    CHECK_EQ(spent(&sums), p->file_bytes);
+    /* a page that fails its checksum is named, and its block not decoded */
+    page[PAGE_HEAD] ^= 1;
+    REQUIRE_OK(io_pwrite_all(fd, sv_make(page, n), PART_HEAD, "part", &e), &e);
+    d = (struct noted){0};
+    CHECK_OK(part_check(p, &sums, note_damage, &d, &e), &e);
+    CHECK(d.n == 1 && d.offset == PART_HEAD && d.bytes == n);
+    CHECK_STR(d.what, "block 0, times: page fails its checksum");
     io_close(fd);
     part_unref(p);
     made_done(&m);
