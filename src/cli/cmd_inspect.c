@@ -1,4 +1,5 @@
-/* cmd_inspect.c - `weir inspect`: what is in a ring, a backlog, a spool or a segment of one, for people with a file and a question.
+/* cmd_inspect.c - `weir inspect`: what is in a ring, a backlog, a spool or a segment of one, or in a store's files
+ * (inspect_store.h), for people with a file and a question.
  * (1) Nothing is locked and nothing is changed: the owner may be at it, and what it does meanwhile may show or not.
  * (2) What the file says is hostile: every length is checked by the readers that everybody else uses.
  * (3) A frame of a spool says nothing about whose it is: it is taken for what its bytes make sense as.
@@ -7,6 +8,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "cli/cli.h"
+#include "cli/inspect_store.h"
 #include "collector/queue.h"
 #include "otlp/json.h"
 #include "otlp/walk.h"
@@ -16,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +42,7 @@ struct inspection {
     uint64_t n_frames, n_waiting, first, last; /* of the segment */
     uint64_t n_records;
     uint64_t n_bad; /* places with damage */
+    bool damaged;   /* of those, files that a store serves from */
 };
 
 static void say(struct inspection *in, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -362,8 +366,20 @@ static bool has_segments(const char *dir)
     return (spool_peek(dir, &none, NULL, &p, &e) && p.segments) || e.code == ERR_UNSUPPORTED;
 }
 
+typedef bool inspect_stored_fn(const char *path, uint64_t *ret_bad, struct err *e);
+
+static bool inspect_stored(struct inspection *in, inspect_stored_fn *fn, const char *path, struct err *e)
+{
+    if (in->records)
+        return err_set(e, ERR_INVALID, "'%s': --records is for rings and spools; rows of a store are shown by weir query", path);
+    bool ok = fn(path, &in->n_bad, e);
+    in->damaged = in->n_bad;
+    return ok;
+}
+
 static bool inspect_dir(struct inspection *in, const char *dir, struct err *e)
 {
+    char store[PATH_MAX];
     SCOPED(buf_done) struct buf ring = {0};
     SCOPED(io_close) int fd = -1;
     buf_fmt(&ring, "%s/ring", dir);
@@ -372,9 +388,11 @@ static bool inspect_dir(struct inspection *in, const char *dir, struct err *e)
         return false;
     if (io_openat(AT_FDCWD, ring.p, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, NULL))
         return inspect_backlog(in, dir, fd, ring.p, e);
+    if (inspect_is_store(dir, store, sizeof store))
+        return inspect_stored(in, inspect_store, store, e);
     if (has_segments(dir))
         return inspect_spool(in, dir, e);
-    return err_set(e, ERR_INVALID, "'%s' is neither a backlog (no file ring in it) nor a spool (no segments); what backlogs are in it "
+    return err_set(e, ERR_INVALID, "'%s' is neither a backlog (no file ring in it) nor a spool (no segments) nor a store (no CURRENT, no parts); what backlogs are in it "
                    "says weir recover --list", dir);
 }
 
@@ -387,9 +405,12 @@ static bool inspect_file(struct inspection *in, int fd, uint64_t size, const cha
         return inspect_ring(in, fd, path, 0, e);
     if (memcmp(magic, "WEIRSPOL", 8) == 0 || sv_ends(sv_of(path), SV(".seg")))
         return inspect_segment(in, fd, size, path, e);
-    if (memcmp(magic, "\x89WEI", 4) == 0)
-        return err_set(e, ERR_UNSUPPORTED, "'%s' is a part or a manifest of a store: those are not inspected yet", path);
-    return err_set(e, ERR_INVALID, "'%s' is neither a ring nor a segment of a spool", path);
+    sv name = sv_of(strrchr(path, '/') ? strrchr(path, '/') + 1 : path), first = sv_make(magic, sizeof magic);
+    if (inspect_is_part(first) || sv_ends(name, SV(".part")))
+        return inspect_stored(in, inspect_part, path, e);
+    if (inspect_is_manifest(first) || sv_starts(name, SV("MANIFEST-")))
+        return inspect_stored(in, inspect_manifest, path, e);
+    return err_set(e, ERR_INVALID, "'%s' is neither a ring nor a segment of a spool, nor a part or a manifest of a store", path);
 }
 
 static bool inspect(struct inspection *in, const char *path, struct err *e)
@@ -427,7 +448,9 @@ int cmd_inspect(const struct command *cmd, int argc, char **argv)
     struct inspection in = {.records = o.records, .path = argv[at]};
     rc = inspect(&in, argv[at], &e) ? EXIT_DONE : cli_fail(cmd, &e);
     if (rc == EXIT_DONE && in.n_bad)
-        say(&in, "%" PRIu64 " places are damaged or not finished", in.n_bad);
+        say(&in, "%" PRIu64 " places are damaged%s", in.n_bad, in.damaged ? "" : " or not finished");
+    if (rc == EXIT_DONE && in.damaged)
+        rc = EXIT_FAILED;
     buf_done(&in.request);
     buf_done(&in.json);
     return rc;

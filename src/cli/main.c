@@ -22,9 +22,11 @@ static const struct command commands[] = {
      "DIR: the spool directory they used, or one backlog in it; otherwise WEIR_SPOOL_DIR, $XDG_STATE_HOME/weir/spool,\n"
      "~/.local/state/weir/spool or /tmp/weir-spool-UID. What a living process holds is left alone.\n"
      "Exit code: 0 all is delivered, 1 something is left or was refused, 2 the options are wrong.\n", cmd_recover},
-    {"inspect", "FILE|DIR", "show what is in a ring, a backlog, a spool or a segment of one",
+    {"inspect", "FILE|DIR", "show what is in a ring, a backlog, a spool, a segment, a part, a manifest, a store",
      "Nothing is locked or changed, so its owner may go on using it. A collector's sending queue and a store's\n"
-     "write-ahead log are spools too.\n", cmd_inspect},
+     "write-ahead log are spools too. Of a part (*.part), a MANIFEST-* or a store's data directory every page is\n"
+     "checked and every block decoded, and what the bytes are spent on is told.\n"
+     "Exit code: 0; 1 when it cannot be read, or a store's file is damaged.\n", cmd_inspect},
     {"demo", "", "a small plant shop of five services that logs, and misbehaves on request", NULL, cmd_demo},
 };
 
