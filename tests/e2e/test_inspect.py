@@ -115,8 +115,9 @@ def checksum(position, n, scope, m, padded):
 
 def read_ring(ring):
     """The resource, and scope and record of each frame that waits."""
-    assert ring[:8] == b'WEIRRING' and struct.unpack_from('<HHII', ring, 8) == (1, 0, 0, 0x01020304)
+    assert ring[:8] == b'WEIRRING' and struct.unpack_from('<HHII', ring, 8) == (1, 1, 0, 0x01020304)
     size, dict_size = struct.unpack_from('<QQ', ring, 24)
+    (chunk,) = struct.unpack_from('<I', ring, 48)
     assert struct.unpack_from('<I', ring, 52)[0] == crc32c(ring[:52])
     assert len(ring) == 4096 + dict_size + size
     (head,), (tail,) = struct.unpack_from('<Q', ring, 64), struct.unpack_from('<Q', ring, 128)
@@ -134,11 +135,16 @@ def read_ring(ring):
         word, scope, m = struct.unpack_from('<QII', data, at)
         n, state = word & (1 << 28) - 1, word >> 28 & 15
         padded = data[at + 16:at + 16 + (n + 15) // 16 * 16]
+        if not word:  # the rest of a chunk was not used
+            assert position % chunk
+            position += -position % chunk
+            continue
         if state == 2:
             assert word >> 32 == checksum(position, n, scope, m, padded)
             found.append((entry(scope) if scope else padded[:m], padded[m:n]))
         else:
-            assert state == 3 and at + 16 + n == size
+            assert state == 3 and at + 16 + n <= size and word >> 32 == checksum(position, 0, 0xffffffff, n, b'')
+            padded = bytes(n)
         position += 16 + len(padded)
     return entry(8), found
 
