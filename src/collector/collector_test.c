@@ -111,7 +111,12 @@ static bool store_listen(struct store *s)
 {
     struct err e = {0};
     struct http_server_config sc = {.address = *s->address ? s->address : "127.0.0.1:0", .name = "store"};
-    CHECK_OK(http_server_open(&sc, &s->loop, 1, s->metrics, on_store, s, &s->server, &e), &e);
+    bool ok = http_server_open(&sc, &s->loop, 1, s->metrics, on_store, s, &s->server, &e);
+    for (int i = 0; !ok && *s->address && i < 100; i++) { /* its port again, which a passing client may have for a moment */
+        usleep(100000);
+        ok = http_server_open(&sc, &s->loop, 1, s->metrics, on_store, s, &s->server, &e);
+    }
+    CHECK_OK(ok, &e);
     if (s->server)
         snprintf(s->address, sizeof s->address, "%s", http_server_address(s->server));
     return s->server;
