@@ -1,5 +1,6 @@
 /* buf.c - see buf.h. */
 #include "base/buf.h"
+#include "base/varint.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -97,4 +98,10 @@ char *buf_take(struct buf *b, size_t *ret_n)
         *ret_n = b->n;
     *b = (struct buf){.max = b->max};
     return p;
+}
+
+void buf_varint(struct buf *b, uint64_t v)
+{
+    uint8_t bytes[VARINT_MAX];
+    buf_put(b, bytes, varint_put(bytes, v));
 }

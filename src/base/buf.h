@@ -40,6 +40,7 @@ static inline void buf_char(struct buf *b, char c)
 void buf_fmt(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_u64(struct buf *b, uint64_t v); /* decimal */
 void buf_i64(struct buf *b, int64_t v);
+void buf_varint(struct buf *b, uint64_t v); /* varint.h */
 static inline sv buf_view(const struct buf *b) /* until the next append */
 {
     return (sv){b->p, b->n};

@@ -1,6 +1,5 @@
 /* block_write.c - see block_write.h. Rows are only noted as they come; the columns are made when the block ends. */
 #include "store/block_write.h"
-#include "base/varint.h"
 #include "store/ints.h"
 #include "store/keys.h"
 #include "store/lines.h"
@@ -73,18 +72,12 @@ uint32_t block_writer_rows(const struct block_writer *b)
     return b->block.rows;
 }
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 static void end_ord_run(struct block_writer *b)
 {
     if (!b->ord_run)
         return;
-    put_number(&b->ords, b->ord_value);
-    put_number(&b->ords, b->ord_run);
+    buf_varint(&b->ords, b->ord_value);
+    buf_varint(&b->ords, b->ord_run);
     b->ord_run = 0;
 }
 

@@ -72,12 +72,6 @@ void catalog_state_done(struct catalog_state *s)
     vec_done(&s->dead);
 }
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 static void put_item(struct buf *out, unsigned tag, const uint64_t *numbers, size_t n)
 {
     uint8_t value[8 * VARINT_MAX];
@@ -85,8 +79,8 @@ static void put_item(struct buf *out, unsigned tag, const uint64_t *numbers, siz
     ASSERT(n <= 8);
     for (size_t i = 0; i < n; i++)
         len += varint_put(value + len, numbers[i]);
-    put_number(out, tag);
-    put_number(out, len);
+    buf_varint(out, tag);
+    buf_varint(out, len);
     buf_put(out, value, len);
 }
 
@@ -97,10 +91,10 @@ static void put_delete(struct buf *out, const struct catalog_delete *d)
     size_t len = d->text->n;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         len += varint_size(numbers[i]);
-    put_number(out, TAG_DELETE);
-    put_number(out, len);
+    buf_varint(out, TAG_DELETE);
+    buf_varint(out, len);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        put_number(out, numbers[i]);
+        buf_varint(out, numbers[i]);
     buf_sv(out, catalog_text_sv(d->text));
 }
 

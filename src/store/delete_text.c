@@ -5,36 +5,30 @@
 
 enum { TEXT_VERSION = 1, FLAG_HIDE_ONLY = 1, TEST_POSITIVE = 1, TEST_REGEX = 2, TEXT_MAX = 1 << 20 };
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 static void put_text(struct buf *b, sv s)
 {
-    put_number(b, s.n);
+    buf_varint(b, s.n);
     buf_sv(b, s);
 }
 
 bool delete_text(const struct delete_request *rq, struct catalog_text **ret, struct err *e)
 {
     SCOPED(buf_done) struct buf b = buf_capped(TEXT_MAX);
-    put_number(&b, TEXT_VERSION);
-    put_number(&b, rq->hide_only ? FLAG_HIDE_ONLY : 0);
+    buf_varint(&b, TEXT_VERSION);
+    buf_varint(&b, rq->hide_only ? FLAG_HIDE_ONLY : 0);
     put_text(&b, rq->tenant);
     put_text(&b, rq->query);
-    put_number(&b, rq->n_matchers);
+    buf_varint(&b, rq->n_matchers);
     for (size_t i = 0; i < rq->n_matchers; i++) {
-        put_number(&b, rq->matchers[i].op);
+        buf_varint(&b, rq->matchers[i].op);
         put_text(&b, rq->matchers[i].name);
         put_text(&b, rq->matchers[i].value);
     }
-    put_number(&b, rq->n_filters);
+    buf_varint(&b, rq->n_filters);
     for (size_t i = 0; i < rq->n_filters; i++) {
         const struct delete_filter *f = &rq->filters[i];
-        put_number(&b, (f->negative ? 0u : TEST_POSITIVE) | (f->regex ? TEST_REGEX : 0u));
-        put_number(&b, f->n);
+        buf_varint(&b, (f->negative ? 0u : TEST_POSITIVE) | (f->regex ? TEST_REGEX : 0u));
+        buf_varint(&b, f->n);
         for (size_t k = 0; k < f->n; k++)
             put_text(&b, f->texts[k]);
     }

@@ -4,12 +4,6 @@
 
 static const int64_t unit[] = {1, 1000, 1000000, 1000000000};
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 void ints_put(struct buf *out, const uint64_t *v, size_t n)
 {
     for (size_t from = 0; from < n; from += INTS_RUN) {
@@ -19,7 +13,7 @@ void ints_put(struct buf *out, const uint64_t *v, size_t n)
             min = MIN(min, v[from + i]);
             max = MAX(max, v[from + i]);
         }
-        put_number(out, min);
+        buf_varint(out, min);
         buf_char(out, (char)bits_for(max - min));
         bits_pack(out, v + from, run, min, bits_for(max - min));
     }
@@ -58,7 +52,7 @@ void times_put(struct buf *out, const int64_t *ts, size_t n)
             k--;
     int64_t last = n ? ts[0] / unit[k] : 0;
     buf_char(out, (char)(k * 3));
-    put_number(out, zigzag(last));
+    buf_varint(out, zigzag(last));
     for (size_t from = 1; from < n; from += INTS_RUN) {
         size_t run = MIN(n - from, (size_t)INTS_RUN);
         int64_t min = INT64_MAX, max = INT64_MIN;
@@ -70,7 +64,7 @@ void times_put(struct buf *out, const int64_t *ts, size_t n)
             last = t;
         }
         unsigned bits = bits_for((uint64_t)max - (uint64_t)min);
-        put_number(out, zigzag(min));
+        buf_varint(out, zigzag(min));
         buf_char(out, (char)bits);
         bits_pack(out, step, run, (uint64_t)min, bits);
     }

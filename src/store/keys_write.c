@@ -1,6 +1,6 @@
 /* keys_write.c - see keys.h. A pair of a chunk gets its column and its value's number once; rows then only look those up. */
-#include "store/bits.h"
 #include "base/varint.h"
+#include "store/bits.h"
 #include "store/hash.h"
 #include "store/ints.h"
 #include "store/keys.h"
@@ -73,14 +73,9 @@ void keys_writer_free(struct keys_writer *w)
     free(w);
 }
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
 static void put_sv(struct buf *b, sv s)
 {
-    put_number(b, s.n);
+    buf_varint(b, s.n);
     buf_sv(b, s);
 }
 
@@ -329,7 +324,7 @@ static bool wide_out(struct keys_writer *w, bool sparse, size_t n)
     } else if (all_hex(w->texts.at, n)) {
         buf_char(keys, KEY_HEX);
         buf_char(keys, sparse);
-        put_number(keys, w->texts.at[0].n);
+        buf_varint(keys, w->texts.at[0].n);
         for (size_t i = 0; i < n; i++)
             hex_out(wide, w->texts.at[i]);
     } else {
@@ -340,7 +335,7 @@ static bool wide_out(struct keys_writer *w, bool sparse, size_t n)
             bytes += w->numbers.at[i] = w->texts.at[i].n;
         buf_char(keys, KEY_TEXT);
         buf_char(keys, sparse);
-        put_number(keys, bytes);
+        buf_varint(keys, bytes);
         ints_put(wide, w->numbers.at, n);
         for (size_t i = 0; i < n; i++)
             buf_sv(wide, w->texts.at[i]);
@@ -376,7 +371,7 @@ static bool column_out(struct keys_writer *w, const struct row_ref *rows, const 
     if (key->n_values <= DICT_MIN || (key->n_values <= DICT_MAX && key->n_values <= key->rows / 4)) {
         buf_char(&w->out.keys, KEY_DICT);
         buf_char(&w->out.keys, sparse);
-        put_number(&w->out.keys, key->n_values);
+        buf_varint(&w->out.keys, key->n_values);
         for (uint32_t i = 0; i < key->n_values; i++)
             put_sv(&w->out.keys, values[i]);
         return ids_out(w, ids, n, !sparse, bits_for(key->n_values - 1 + sparse));
@@ -397,7 +392,7 @@ static bool column_out(struct keys_writer *w, const struct row_ref *rows, const 
     size_t from = w->out.wide.n;
     if ((sparse && !ids_out(w, ids, n, 0, 1)) || !wide_out(w, sparse, w->texts.n))
         return false;
-    put_number(&w->out.keys, w->out.wide.n - from);
+    buf_varint(&w->out.keys, w->out.wide.n - from);
     return true;
 }
 
@@ -428,7 +423,7 @@ const struct keys_written *keys_write(struct keys_writer *w, const struct row_re
         return NULL;
     sv *by_key = values_by_key(w);
     bool ok = by_key;
-    put_number(&w->out.keys, w->order.n);
+    buf_varint(&w->out.keys, w->order.n);
     for (size_t i = 0; ok && i < w->order.n; i++) {
         const struct key *key = &w->keys.at[w->order.at[i]];
         ok = column_out(w, rows, key, by_key + key->first, w->ids.at + i * n, n);

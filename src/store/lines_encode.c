@@ -292,12 +292,6 @@ static bool row_take(struct lines_encoder *x, uint32_t row, size_t from, size_t 
 
 /* ---- columns ---- */
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 struct numbers { /* what a column of digits looks like */
     uint64_t min, max;
     int64_t min_step, max_step; /* between neighbours */
@@ -360,9 +354,9 @@ static bool distinct(const uint64_t *v, size_t n, struct number_dict *ret)
 static void dict_out(struct lines_encoder *x, const struct number_dict *d, uint64_t *v, size_t n)
 {
     uint64_t last = 0;
-    put_number(&x->directory, d->n);
+    buf_varint(&x->directory, d->n);
     for (uint32_t i = 0; i < d->n; i++) {
-        put_number(&x->directory, d->at[i] - last);
+        buf_varint(&x->directory, d->at[i] - last);
         last = d->at[i];
     }
     for (size_t i = 0; i < n; i++) {
@@ -392,8 +386,8 @@ static void digits_out(struct lines_encoder *x, uint64_t *v, uint32_t *w, size_t
     if (step_bits + 2 <= bits) {
         buf_char(dir, COLUMN_DELTA);
         buf_char(dir, (char)width);
-        put_number(dir, v[0]);
-        put_number(dir, zigzag(s.min_step));
+        buf_varint(dir, v[0]);
+        buf_varint(dir, zigzag(s.min_step));
         buf_char(dir, (char)step_bits);
         for (size_t i = n - 1; i > 0; i--)
             v[i] = v[i] - v[i - 1] - (uint64_t)s.min_step;
@@ -407,14 +401,14 @@ static void digits_out(struct lines_encoder *x, uint64_t *v, uint32_t *w, size_t
         buf_char(dir, s.padded ? COLUMN_PADDED : COLUMN_INT);
         if (s.padded)
             buf_char(dir, (char)width);
-        put_number(dir, s.min);
+        buf_varint(dir, s.min);
         buf_char(dir, (char)bits);
         bits_pack(&x->out.slots, v, n, s.min, bits);
     } else {
         buf_char(dir, COLUMN_WIDTHS);
         buf_char(dir, (char)s.min_w);
         buf_char(dir, (char)bits_for(s.max_w - s.min_w));
-        put_number(dir, s.min);
+        buf_varint(dir, s.min);
         buf_char(dir, (char)bits);
         uint64_t *wide = x->spare.at;
         for (size_t i = 0; i < n; i++)
@@ -487,12 +481,12 @@ static bool words_out(struct lines_encoder *x, uint64_t *v, const uint32_t *w, s
     if (bytes + n_words > LINES_TEMPLATE_BYTES)
         return false;
     buf_char(&x->directory, COLUMN_WORDS);
-    put_number(&x->directory, n_words);
+    buf_varint(&x->directory, n_words);
     for (uint32_t i = 0; i < n_words; i++) {
         token(x, x->bytes + words[i].at, words[i].n, SLOT_WORD);
         for (uint32_t k = 0; k < words[i].n; k++)
             x->chars |= lines_char_bit(x->bytes[words[i].at + k]);
-        put_number(&x->directory, words[i].n);
+        buf_varint(&x->directory, words[i].n);
         buf_put(&x->directory, x->bytes + words[i].at, words[i].n);
     }
     bits_pack(&x->out.slots, id, n, 0, bits_for(n_words - 1));
@@ -514,10 +508,10 @@ static void text_out(struct lines_encoder *x, const uint64_t *v, const uint32_t 
         token(x, x->bytes + v[i], w[i], SLOT_WORD);
     }
     buf_char(&x->directory, COLUMN_TEXT);
-    put_number(&x->directory, min);
+    buf_varint(&x->directory, min);
     buf_char(&x->directory, (char)bits_for(max - min));
-    put_number(&x->directory, sum);
-    put_number(&x->directory, max);
+    buf_varint(&x->directory, sum);
+    buf_varint(&x->directory, max);
     char bits[8];
     put_le64(bits, chars);
     x->chars |= chars;
@@ -546,7 +540,7 @@ static void column_out(struct lines_encoder *x, enum lines_slot kind, uint64_t *
     } else if (kind == SLOT_HEX && same) {
         buf_char(&x->directory, COLUMN_HEX);
         x->chars |= CHARS_HEX;
-        put_number(&x->directory, w[0]);
+        buf_varint(&x->directory, w[0]);
         for (size_t i = 0; i < n; i++) {
             hex_out(&x->out.slots, x->bytes + v[i], w[i]);
             token(x, x->bytes + v[i], w[i], kind);
@@ -602,18 +596,18 @@ static void dict_begin(struct lines_encoder *x)
     char chars[8];
     put_le64(chars, x->chars);
     buf_put(out, chars, sizeof chars);
-    put_number(out, x->templates.at[0].rows);
-    put_number(out, x->templates.n - 1);
-    put_number(out, x->texts.n);
+    buf_varint(out, x->templates.at[0].rows);
+    buf_varint(out, x->templates.n - 1);
+    buf_varint(out, x->texts.n);
     buf_sv(out, buf_view(&x->texts));
     for (size_t i = 1; i < x->templates.n; i++) {
         const struct template *t = &x->templates.at[i];
         uint32_t last = 0;
-        put_number(out, t->text_n);
-        put_number(out, t->rows);
-        put_number(out, t->n_slots);
+        buf_varint(out, t->text_n);
+        buf_varint(out, t->rows);
+        buf_varint(out, t->n_slots);
         for (uint32_t s = 0; s < t->n_slots; s++) {
-            put_number(out, x->places.at[t->slots_at + s] - last);
+            buf_varint(out, x->places.at[t->slots_at + s] - last);
             last = x->places.at[t->slots_at + s];
         }
     }

@@ -61,12 +61,6 @@ void meta_writer_free(struct meta_writer *w)
     free(w);
 }
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 static bool column_of(struct meta_writer *w, sv name, uint32_t *ret)
 {
     struct map_slot *slot = map_put(&w->names, name);
@@ -100,7 +94,7 @@ static bool place_of(struct meta_writer *w, const struct chunk *c, uint32_t id, 
         struct name_column *col = &w->columns.at[place.name];
         place.value = ++col->n_values;
         w->places.at[mine] = place;
-        put_number(&col->lengths, l.value.n);
+        buf_varint(&col->lengths, l.value.n);
         buf_sv(&col->bytes, l.value);
     }
     *ret = w->places.at[mine];
@@ -144,7 +138,7 @@ bool meta_writer_row(struct meta_writer *w, const struct chunk *c, const uint32_
         bool fresh;
         if (!place_of(w, c, ids[i], &place, &fresh))
             return false;
-        put_number(&w->columns.at[place.name].ids, fresh ? 0 : place.value);
+        buf_varint(&w->columns.at[place.name].ids, fresh ? 0 : place.value);
         w->row.at[w->row.n++] = place.name;
     }
     return shape_put(w);
@@ -161,10 +155,10 @@ static void put_shape(struct buf *out, const struct meta_writer *w, sv shape)
     const uint32_t *cols = (const uint32_t *)(const void *)shape.p;
     size_t n = shape.n / sizeof *cols;
     uint32_t last = 0;
-    put_number(out, n);
+    buf_varint(out, n);
     for (size_t i = 0; i < n; i++) { /* a row's pairs come sorted by name, so ranks ascend */
         uint32_t rank = w->columns.at[cols[i]].rank;
-        put_number(out, rank - last);
+        buf_varint(out, rank - last);
         last = rank;
     }
 }
@@ -177,23 +171,23 @@ bool meta_writer_take(struct meta_writer *w, struct buf *out, struct err *e)
     for (size_t i = 0; i < w->columns.n; i++)
         sorted[i] = &w->columns.at[i];
     qsort(sorted, w->columns.n, sizeof *sorted, by_name);
-    put_number(out, w->columns.n);
+    buf_varint(out, w->columns.n);
     for (size_t i = 0; i < w->columns.n; i++) {
         sorted[i]->rank = (uint32_t)i;
-        put_number(out, sorted[i]->name.n);
+        buf_varint(out, sorted[i]->name.n);
         buf_sv(out, sorted[i]->name);
     }
-    put_number(out, w->shape_list.n);
+    buf_varint(out, w->shape_list.n);
     for (size_t i = 0; i < w->shape_list.n; i++)
         put_shape(out, w, w->shape_list.at[i]);
     for (size_t i = 0; i < w->row_shape.n; i++)
-        put_number(out, w->row_shape.at[i]);
+        buf_varint(out, w->row_shape.at[i]);
     bool failed = false;
     for (size_t i = 0; i < w->columns.n; i++) {
         struct name_column *col = sorted[i];
         failed |= col->ids.failed || col->lengths.failed || col->bytes.failed;
-        put_number(out, col->n_values);
-        put_number(out, col->ids.n);
+        buf_varint(out, col->n_values);
+        buf_varint(out, col->ids.n);
         buf_sv(out, buf_view(&col->ids));
         buf_sv(out, buf_view(&col->lengths));
         buf_sv(out, buf_view(&col->bytes));

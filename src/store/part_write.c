@@ -34,15 +34,9 @@ void part_name(uint64_t id, char to[static 32])
     snprintf(to, 32, "%016" PRIx64 ".part", id);
 }
 
-static void put_number(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
-
 static void put_sv(struct buf *b, sv s)
 {
-    put_number(b, s.n);
+    buf_varint(b, s.n);
     buf_sv(b, s);
 }
 
@@ -195,15 +189,15 @@ static void encode_streams(const struct part_writer *w, struct buf *out)
         if (ps->st->tenant != last)
             put_sv(out, tenant_name(ps->st->tenant));
         last = ps->st->tenant;
-        put_number(out, ps->st->labels.n);
+        buf_varint(out, ps->st->labels.n);
         for (size_t k = 0; k < ps->st->labels.n; k++) {
             put_sv(out, ps->st->labels.at[k].name);
             put_sv(out, ps->st->labels.at[k].value);
         }
-        put_number(out, ps->rows);
-        put_number(out, ps->bytes);
-        put_number(out, zigzag(ps->min_ts));
-        put_number(out, (uint64_t)ps->max_ts - (uint64_t)ps->min_ts);
+        buf_varint(out, ps->rows);
+        buf_varint(out, ps->bytes);
+        buf_varint(out, zigzag(ps->min_ts));
+        buf_varint(out, (uint64_t)ps->max_ts - (uint64_t)ps->min_ts);
     }
 }
 
@@ -213,13 +207,13 @@ static void encode_blocks(const struct part_writer *w, struct buf *out)
         const struct part_block *b = &w->blocks.at[i];
         for (int c = 0; c < COL_COUNT; c++)
             if (c != COL_LINE)
-                put_number(out, b->stored[c]);
-        put_number(out, b->rows);
-        put_number(out, b->line_bytes);
-        put_number(out, b->first);
-        put_number(out, b->last - b->first);
-        put_number(out, zigzag(b->min_ts));
-        put_number(out, (uint64_t)b->max_ts - (uint64_t)b->min_ts);
+                buf_varint(out, b->stored[c]);
+        buf_varint(out, b->rows);
+        buf_varint(out, b->line_bytes);
+        buf_varint(out, b->first);
+        buf_varint(out, b->last - b->first);
+        buf_varint(out, zigzag(b->min_ts));
+        buf_varint(out, (uint64_t)b->max_ts - (uint64_t)b->min_ts);
     }
 }
 
