@@ -190,16 +190,16 @@ static bool number(struct keys_writer *w, const struct row_ref *rows, uint32_t n
 
 /* ---- columns ---- */
 
-static _Thread_local const struct key *sorting;
-static int by_rows(const void *a, const void *b)
+static int by_rows(const void *a, const void *b, void *keys)
 {
-    const struct key *x = &sorting[*(const uint32_t *)a], *y = &sorting[*(const uint32_t *)b];
+    const struct key *all = keys, *x = &all[*(const uint32_t *)a], *y = &all[*(const uint32_t *)b];
     int c = (x->rows < y->rows) - (x->rows > y->rows);
     return c ? c : sv_cmp(x->name, y->name);
 }
-static int by_name(const void *a, const void *b)
+static int by_name(const void *a, const void *b, void *keys)
 {
-    return sv_cmp(sorting[*(const uint32_t *)a].name, sorting[*(const uint32_t *)b].name);
+    const struct key *all = keys;
+    return sv_cmp(all[*(const uint32_t *)a].name, all[*(const uint32_t *)b].name);
 }
 
 /* The keys that get columns: those that most rows have. */
@@ -210,11 +210,10 @@ static bool choose(struct keys_writer *w, uint32_t n)
     for (size_t i = 0; i < w->keys.n; i++)
         w->order.at[i] = (uint32_t)i;
     w->order.n = MIN(w->keys.n, (size_t)KEYS_MAX);
-    sorting = w->keys.at;
     if (w->keys.n)
-        qsort(w->order.at, w->keys.n, sizeof *w->order.at, by_rows);
+        qsort_r(w->order.at, w->keys.n, sizeof *w->order.at, by_rows, w->keys.at);
     if (w->order.n)
-        qsort(w->order.at, w->order.n, sizeof *w->order.at, by_name);
+        qsort_r(w->order.at, w->order.n, sizeof *w->order.at, by_name, w->keys.at);
     w->out.tail = w->keys.n > KEYS_MAX;
     for (size_t i = 0; i < w->order.n; i++)
         w->keys.at[w->order.at[i]].ids_at = (uint32_t)i;
